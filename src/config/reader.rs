@@ -1,0 +1,241 @@
+//! Turns found values into checked ones, and notes every problem on the way instead of stopping at the first.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::Value;
+use tracing_subscriber::EnvFilter;
+
+use super::layers::{Found, RESERVED_KEYS, SECRET_KEYS, Values};
+use super::postgres_url::PostgresUrl;
+use crate::domain::secret::Secret;
+
+/// One thing that is wrong with the configuration: which key, what value, where from, and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(String);
+
+impl Problem {
+    pub(super) fn of_source(origin: &str, rule: impl fmt::Display) -> Self {
+        Self(format!("{origin} {rule}"))
+    }
+
+    pub(super) fn of_key(key: &str, origin: &str, rule: impl fmt::Display) -> Self {
+        Self(format!("{key} (from {origin}): {rule}"))
+    }
+
+    pub(super) fn unknown_key(key: &str, origin: &str, known: &[String]) -> Self {
+        let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+        let like = known.iter().find(|other| name(other) == name(key));
+        let hint = like.map(|like| format!("; did you mean {like}?")).unwrap_or_default();
+        Self(format!("{key} (from {origin}): there is no such setting{hint}"))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads values by key. A bad one gives a problem and a stand-in, which is never used: any problem stops the start.
+pub(super) struct Reader {
+    values: Values,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Reader {
+    pub(super) fn new(values: Values, problems: Vec<Problem>) -> Self {
+        let reserved = values.keys().filter(|key| RESERVED_KEYS.contains(&key.as_str()));
+        let warnings = reserved.map(|key| format!("{key} has no effect in this version")).collect();
+        Self { values, problems, warnings }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    pub(super) fn warn(&mut self, warning: &str) {
+        self.warnings.push(warning.to_owned());
+    }
+
+    /// Key, value and origin of everything, for people.
+    pub(super) fn shown(&self) -> Vec<(String, String, String)> {
+        let row = |(key, found): (&String, &Found)| (key.clone(), shown_value(key, &found.value), found.origin.clone());
+        self.values.iter().map(row).collect()
+    }
+
+    pub(super) fn problem(&mut self, key: &str, rule: &str) {
+        let origin = self.values.get(key).map_or("default", |found| &found.origin);
+        self.problems.push(Problem::of_key(key, origin, rule));
+    }
+
+    fn bad_value(&mut self, key: &str, rule: &str) {
+        let shown = self.values.get(key).map(|found| shown_value(key, &found.value)).unwrap_or_default();
+        self.problem(key, &format!("{shown} is not {rule}"));
+    }
+
+    fn raw(&self, key: &str) -> String {
+        match self.values.get(key).map(|found| &found.value) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// Any text but an empty one.
+    pub(super) fn text(&mut self, key: &str) -> String {
+        let text = self.raw(key);
+        if text.is_empty() {
+            self.problem(key, "must not be empty");
+        }
+        text
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> bool {
+        let value = self.raw(key).parse();
+        value.unwrap_or_else(|_| {
+            self.bad_value(key, "true or false");
+            false
+        })
+    }
+
+    pub(super) fn number<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display + Copy,
+    {
+        match self.raw(key).parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.bad_value(key, &format!("a whole number from {} to {}", range.start(), range.end()));
+                *range.start()
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Duration {
+        match parse_duration(&self.raw(key)) {
+            Some(duration) if range.contains(&duration) => duration,
+            Some(_) => {
+                let rule = format!("between {} and {}", show_duration(*range.start()), show_duration(*range.end()));
+                self.bad_value(key, &rule);
+                *range.start()
+            }
+            None => {
+                self.bad_value(key, "a duration such as 30s, 15m, 12h or 7d");
+                *range.start()
+            }
+        }
+    }
+
+    pub(super) fn one_of<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.raw(key);
+        let choice = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if choice.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.bad_value(key, &format!("one of {}", names.join(", ")));
+        }
+        choice
+    }
+
+    pub(super) fn log_filter(&mut self, key: &str) -> String {
+        let text = self.raw(key);
+        if text.is_empty() || EnvFilter::try_new(&text).is_err() {
+            self.bad_value(key, "a level or a filter such as info,claviger::store=debug");
+        }
+        text
+    }
+
+    pub(super) fn secrets(&mut self, key: &str) -> Option<Vec<Secret>> {
+        let text = self.raw(key);
+        if text.is_empty() {
+            self.problem(key, "is missing; make one with `claviger keys new`");
+            return None;
+        }
+        match Secret::parse_list(&text) {
+            Ok(secrets) => Some(secrets),
+            Err(weaknesses) => {
+                weaknesses.iter().for_each(|weakness| self.problem(key, weakness));
+                None
+            }
+        }
+    }
+
+    pub(super) fn postgres_url(&mut self, key: &str) -> Option<PostgresUrl> {
+        let text = self.raw(key);
+        if text.is_empty() {
+            self.problem(key, "is missing; set DATABASE_URL=postgres://user:password@host:5432/name");
+            return None;
+        }
+        match PostgresUrl::parse(&text) {
+            Ok(url) => Some(url),
+            Err(rule) => {
+                self.problem(key, &rule);
+                None
+            }
+        }
+    }
+}
+
+fn shown_value(key: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() => "(empty)".to_owned(),
+        _ if SECRET_KEYS.contains(&key) => "(secret)".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// `30s`, `15m`, `12h`, `7d`; a bare 0 needs no unit.
+fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let digits = digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)?;
+    digits.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+}
+
+fn show_duration(duration: Duration) -> String {
+    if duration.subsec_millis() > 0 {
+        return format!("{duration:?}");
+    }
+    let seconds = duration.as_secs();
+    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+    let whole = units.into_iter().find(|(size, _)| seconds > 0 && seconds.is_multiple_of(*size));
+    whole.map_or(format!("{seconds}s"), |(size, unit)| format!("{}{unit}", seconds / size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        let parsed = ["0", "0s", "90s", "15m", "12h", "7d"].map(|text| parse_duration(text).map(|d| d.as_secs()));
+        assert_eq!(parsed, [Some(0), Some(0), Some(90), Some(900), Some(43_200), Some(604_800)]);
+        for text in
+            ["", "s", "15", "15 m", "-1s", "+1s", "1.5h", "15M", "é", "99999999999999999999s", "999999999999999999d"]
+        {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_in_the_largest_whole_unit() {
+        let shown = [0, 59, 60, 5400, 86_400].map(|s| show_duration(Duration::from_secs(s)));
+        assert_eq!(shown, ["0s", "59s", "1m", "90m", "1d"]);
+    }
+}

@@ -1,0 +1,12 @@
+//! Nouns and rules: what an address, a password, a token is and when it is good.
+//!
+//! No I/O and no framework lives here, so that every rule can be tested by calling it.
+
+pub mod access_token;
+pub mod email;
+pub mod field;
+pub mod password;
+pub mod refresh_token;
+pub mod secret;
+pub mod session;
+pub mod user;

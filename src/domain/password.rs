@@ -1,0 +1,170 @@
+//! Passwords and their stored hashes: two types, neither of which prints.
+//!
+//! The functions that hash are slow by design; callers go through `auth::hashing`, which bounds how many run at once.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
+use secrecy::{ExposeSecret, SecretString};
+use unicode_normalization::UnicodeNormalization;
+
+use super::field::FieldError;
+
+/// A password as its owner means it: NFC, so that one typed on another keyboard or system is the same password.
+#[derive(Debug, Clone)]
+pub struct Password(SecretString);
+
+/// Far above every passphrase, far below what would make normalising costly.
+pub const MAX_CHARACTERS: usize = 1024;
+
+impl Password {
+    /// A password somebody claims to have. No rule applies: an old account may have a password that today's refuse.
+    #[must_use]
+    pub fn claimed(text: &str) -> Self {
+        Self(text.nfc().collect::<String>().into())
+    }
+
+    /// A password for a new account or a change.
+    ///
+    /// # Errors
+    /// `too_short` below `min_length` characters, `too_long` above 1,024. Any character of any script is good.
+    pub fn chosen(text: &str, min_length: usize, field: &'static str) -> Result<Self, FieldError> {
+        let password = Self::claimed(text);
+        let length = password.0.expose_secret().chars().count();
+        if length < min_length {
+            let message = format!("must have at least {min_length} characters");
+            Err(FieldError::new(field, "too_short", message))
+        } else if length > MAX_CHARACTERS {
+            let message = format!("must have at most {MAX_CHARACTERS} characters");
+            Err(FieldError::new(field, "too_long", message))
+        } else {
+            Ok(password)
+        }
+    }
+
+    /// Hashes with a fresh salt. Takes a quarter of a second at cost 12.
+    ///
+    /// # Errors
+    /// Only when the system has no random bytes or the cost is outside 4 to 31.
+    pub fn hash(&self, cost: u32) -> Result<PasswordHash, bcrypt::BcryptError> {
+        let bcrypt = bcrypt::non_truncating_hash(self.digest(), cost)?;
+        Ok(PasswordHash(format!("{SCHEME}{bcrypt}").into()))
+    }
+
+    /// Whether this is the password behind `hash`; false for a hash that cannot be read.
+    #[must_use]
+    pub fn verify(&self, hash: &PasswordHash) -> bool {
+        let stored = hash.0.expose_secret();
+        let bcrypt = stored.strip_prefix(SCHEME).unwrap_or_default();
+        bcrypt::non_truncating_verify(self.digest(), bcrypt).unwrap_or(false)
+    }
+
+    /// 43 characters whatever the length: bcrypt reads only 72 bytes, and other implementations stop at a NUL.
+    ///
+    /// The label is public. It makes the digest useless to somebody who holds plain SHA-256 hashes of the same
+    /// passwords from elsewhere and would try those against bcrypt ("shucking"). See ADR 0004.
+    fn digest(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"claviger password v1");
+        BASE64_STANDARD_NO_PAD.encode(hmac::sign(&key, self.0.expose_secret().as_bytes()))
+    }
+}
+
+/// Says how the bcrypt input was made, so that hashes made in another way can live in the same column.
+const SCHEME: &str = "{hmac-sha256}";
+
+/// A stored password hash: salted, slow, one way, and silent all the same.
+#[derive(Clone)]
+pub struct PasswordHash(SecretString);
+
+impl PasswordHash {
+    /// What the database holds.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// What the database is to hold.
+    #[must_use]
+    pub fn as_stored(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether a hash made today at `cost` would be slower to guess.
+    #[must_use]
+    pub fn is_weaker_than(&self, cost: u32) -> bool {
+        let stored = self.0.expose_secret().strip_prefix(SCHEME).unwrap_or_default();
+        // "$2b$12$…": the third piece between dollar signs.
+        let actual = stored.split('$').nth(2).and_then(|text| text.parse::<u32>().ok());
+        actual.is_none_or(|actual| actual < cost)
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST: u32 = 4;
+
+    fn verifies(stored: &str, claimed: &str) -> bool {
+        Password::claimed(claimed).verify(&Password::claimed(stored).hash(COST).unwrap())
+    }
+
+    #[test]
+    fn every_byte_of_a_long_password_counts() {
+        let long = "x".repeat(72);
+        assert!(verifies(&format!("{long}a"), &format!("{long}a")));
+        assert!(!verifies(&format!("{long}a"), &format!("{long}b")));
+        assert!(!verifies(&format!("{long}a"), &long));
+    }
+
+    #[test]
+    fn a_nul_byte_counts() {
+        assert!(verifies("pass\0word", "pass\0word"));
+        assert!(!verifies("pass\0word", "pass\0wurd"));
+        assert!(!verifies("pass\0word", "pass"));
+    }
+
+    #[test]
+    fn composed_and_decomposed_letters_are_the_same_password() {
+        assert!(verifies("Z\u{fc}rich-2026", "Zu\u{308}rich-2026"));
+    }
+
+    #[test]
+    fn length_counts_characters_of_any_script() {
+        assert_eq!(Password::chosen("пароль", 8, "password").unwrap_err().code, "too_short");
+        assert!(Password::chosen("пароль12", 8, "password").is_ok());
+        assert!(Password::chosen(&"密".repeat(MAX_CHARACTERS), 8, "password").is_ok());
+        let error = Password::chosen(&"密".repeat(MAX_CHARACTERS + 1), 8, "password").unwrap_err();
+        assert_eq!(error.code, "too_long");
+    }
+
+    #[test]
+    fn a_hash_knows_when_the_cost_rose() {
+        let hash = Password::claimed("correct horse").hash(COST).unwrap();
+        assert!(!hash.is_weaker_than(COST));
+        assert!(hash.is_weaker_than(COST + 1));
+        assert!(PasswordHash::from_stored("nonsense".into()).is_weaker_than(COST));
+    }
+
+    #[test]
+    fn an_unreadable_hash_verifies_nothing() {
+        for stored in ["", "nonsense", "{hmac-sha256}", "{hmac-sha256}$2b$04$short", "$2b$04$abcdefghijklmnopqrstuu"] {
+            assert!(!Password::claimed("").verify(&PasswordHash::from_stored(stored.into())), "{stored}");
+        }
+    }
+
+    #[test]
+    fn neither_type_prints() {
+        let password = Password::claimed("correct horse");
+        let hash = password.hash(COST).unwrap();
+        let shown = format!("{password:?} {hash:?}");
+        assert!(!shown.contains("horse") && !shown.contains("$2"), "{shown}");
+    }
+}

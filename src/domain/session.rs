@@ -1,0 +1,124 @@
+//! Sessions: one login and all its rotations.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::user::Role;
+
+/// How long sessions live. Fixed at start, the same for every process of a deployment.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionPolicy {
+    /// How long after a rotation the parent token still gets the same successor. Zero is strict.
+    pub grace: Duration,
+    /// A session that is not refreshed for this long is over.
+    pub idle_ttl: Duration,
+    /// A session is over this long after its login, whatever happens.
+    pub absolute_ttl: Duration,
+}
+
+/// Why a session ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// Its user signed out on that device.
+    Logout,
+    /// Its user signed out everywhere.
+    LogoutAll,
+    /// Its user, or an administrator, ended it from elsewhere.
+    Revoked,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was disabled.
+    Disabled,
+    /// A token older than the grace window allows came back: somebody has a copy.
+    Replayed,
+    /// The user had too many sessions and this one was idle longest.
+    Evicted,
+}
+
+impl EndedBy {
+    const ALL: [Self; 7] = [
+        Self::Logout,
+        Self::LogoutAll,
+        Self::Revoked,
+        Self::PasswordChanged,
+        Self::Disabled,
+        Self::Replayed,
+        Self::Evicted,
+    ];
+
+    /// The reason's name in answers and the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Revoked => "revoked",
+            Self::PasswordChanged => "password_changed",
+            Self::Disabled => "disabled",
+            Self::Replayed => "replayed",
+            Self::Evicted => "evicted",
+        }
+    }
+
+    /// The reason of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+/// Why and when a session ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending {
+    /// Why.
+    pub ended_by: EndedBy,
+    /// When, by the database's clock.
+    pub ended_at: OffsetDateTime,
+}
+
+/// A live session, with all that an access token says about it and its user.
+#[derive(Debug, Clone)]
+pub struct LiveSession {
+    /// The session's id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The user's address at this moment.
+    pub email: String,
+    /// The user's role at this moment.
+    pub role: Role,
+    /// The login.
+    pub created_at: OffsetDateTime,
+    /// When it is over unless it is refreshed: the idle end or the absolute end, whichever is first.
+    pub ends_at: OffsetDateTime,
+    /// The database's clock when the statement ran.
+    pub now: OffsetDateTime,
+}
+
+/// What is known of the device that sent a request.
+#[derive(Debug, Clone, Default)]
+pub struct Device {
+    /// The peer's address.
+    pub ip_address: Option<IpAddr>,
+    /// The `User-Agent` header, cut to 512 characters.
+    pub user_agent: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_one_name() {
+        for reason in EndedBy::ALL {
+            assert_eq!(EndedBy::from_name(reason.as_str()), Some(reason));
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+        assert_eq!(EndedBy::from_name("bored"), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! claviger
+
+pub mod config;
+pub mod domain;
