@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use layers::{Environment, environment};
-pub use postgres_url::{PostgresUrl, RootCertificates, Tls};
-pub use reader::Problem;
+pub use postgres_url::{PostgresUrl, RootCertificates, Tls, percent_encode};
+pub use reader::{Problem, Problems};
 
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::secret::Secret;
@@ -124,7 +124,7 @@ pub fn load(
     file: Option<&Path>,
     environment: &Environment,
     overlay: &BTreeMap<String, String>,
-) -> Result<Loaded, Vec<Problem>> {
+) -> Result<Loaded, Problems> {
     let (values, problems) = layers::merge(file, environment, overlay);
     let mut reader = Reader::new(values, problems);
     let settings = read(&mut reader);
@@ -132,7 +132,7 @@ pub fn load(
     let shown = reader.shown();
     match (settings, reader.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(Loaded { settings, warnings, shown }),
-        (_, problems) => Err(problems),
+        (_, problems) => Err(Problems(problems)),
     }
 }
 
@@ -202,15 +202,34 @@ pub fn load_database(
     file: Option<&Path>,
     environment: &Environment,
     overlay: &BTreeMap<String, String>,
-) -> Result<(Database, Log), Vec<Problem>> {
+) -> Result<(Database, Log), Problems> {
     let (values, problems) = layers::merge(file, environment, overlay);
     let mut reader = Reader::new(values, problems);
     let database = read_database(&mut reader);
     let log = Log { level: reader.log_filter("log.level"), format: LogFormat::Auto };
     match (database, reader.into_problems()) {
         (Some(database), problems) if problems.is_empty() => Ok((database, log)),
-        (_, problems) => Err(problems),
+        (_, problems) => Err(Problems(problems)),
     }
+}
+
+/// Whether the file or the environment names a database.
+#[must_use]
+pub fn names_database(file: Option<&Path>, environment: &Environment) -> bool {
+    let (values, _problems) = layers::merge(file, environment, &BTreeMap::new());
+    values.get("database.url").is_some_and(|found| found.value.as_str() != Some(""))
+}
+
+/// The port that `serve` listens on with this file and environment, for a probe from beside it.
+///
+/// # Errors
+/// As [`load`], but about this one key.
+pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, Problems> {
+    let (values, _problems) = layers::merge(file, environment, &BTreeMap::new());
+    let mut reader = Reader::new(values, Vec::new());
+    let port = reader.number("server.port", 0..=u16::MAX);
+    let problems = reader.into_problems();
+    if problems.is_empty() { Ok(port) } else { Err(Problems(problems)) }
 }
 
 fn read_database(r: &mut Reader) -> Option<Database> {

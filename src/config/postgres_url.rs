@@ -135,7 +135,8 @@ pub(super) fn from_parts(environment: &Environment) -> Option<(String, String)> 
 }
 
 /// Encodes every byte but unreserved characters (RFC 3986 section 2.3).
-pub(crate) fn percent_encode(text: &str) -> String {
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),

@@ -39,6 +39,19 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Everything that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
 /// Reads values by key. A bad one gives a problem and a stand-in, which is never used: any problem stops the start.
 pub(super) struct Reader {
     values: Values,

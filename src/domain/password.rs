@@ -84,6 +84,13 @@ impl PasswordHash {
         Self(text.into())
     }
 
+    /// A hash that no password has, and that takes as long to compare with as one made at `cost`.
+    #[must_use]
+    pub fn decoy(cost: u32) -> Self {
+        // A salt and a digest of zeros, in bcrypt's own base64.
+        Self(format!("{SCHEME}$2b${cost:02}${}", ".".repeat(22 + 31)).into())
+    }
+
     /// What the database is to hold.
     #[must_use]
     pub fn as_stored(&self) -> &str {
@@ -158,6 +165,17 @@ mod tests {
         for stored in ["", "nonsense", "{hmac-sha256}", "{hmac-sha256}$2b$04$short", "$2b$04$abcdefghijklmnopqrstuu"] {
             assert!(!Password::claimed("").verify(&PasswordHash::from_stored(stored.into())), "{stored}");
         }
+    }
+
+    #[test]
+    fn a_decoy_is_compared_in_full_and_matches_nothing() {
+        let decoy = PasswordHash::decoy(COST);
+        assert!(!decoy.is_weaker_than(COST) && decoy.is_weaker_than(COST + 1));
+        let bcrypt = decoy.as_stored().strip_prefix(SCHEME).unwrap();
+        assert!(
+            matches!(bcrypt::non_truncating_verify("any", bcrypt), Ok(false)),
+            "not an error, which would be quick"
+        );
     }
 
     #[test]

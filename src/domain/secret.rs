@@ -1,5 +1,6 @@
 //! Secrets that operators choose, and the rule that refuses weak ones.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A secret of at least 32 bytes that does not look like a sample, with the operator's name for it.
@@ -81,6 +82,16 @@ impl Secret {
         }
         let secret = |(name, text): (&str, &str)| Self { name: name.to_owned(), text: text.to_owned().into() };
         Ok(pairs.into_iter().map(secret).collect())
+    }
+
+    /// The text of a new secret: 32 random bytes in base64url.
+    ///
+    /// # Errors
+    /// Only when the system has no random bytes.
+    pub fn generate() -> Result<String, aws_lc_rs::error::Unspecified> {
+        let mut bytes = [0; 32];
+        aws_lc_rs::rand::fill(&mut bytes)?;
+        Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// The operator's name for this secret, fit for logs.
@@ -191,6 +202,12 @@ mod tests {
     fn a_secret_or_a_name_twice_is_refused() {
         assert!(problems(&format!("a:{GOOD},b:{GOOD}")).contains("repeats an earlier one"));
         assert!(problems(&format!("a:{GOOD},a:{OTHER}")).contains("used twice"));
+    }
+
+    #[test]
+    fn a_generated_secret_is_good_and_new_each_time() {
+        let (one, other) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        assert!(Secret::parse_list(&format!("a:{one},b:{other}")).is_ok());
     }
 
     #[test]

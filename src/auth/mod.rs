@@ -1,0 +1,166 @@
+//! Verbs: what a caller can ask for, one use case a file. Each decides, acts in one statement or transaction, answers.
+//!
+//! Nothing here knows HTTP.
+
+pub mod disable;
+pub mod hashing;
+mod login;
+mod logout;
+mod logout_all;
+mod me;
+mod refresh;
+mod register;
+
+use crate::domain::access_token::{AccessToken, AccessTokens, Claims, Refused};
+use crate::domain::field::FieldError;
+use crate::domain::refresh_token::{RefreshKeys, RefreshToken};
+use crate::domain::session::{Ending, LiveSession, SessionPolicy};
+use crate::domain::user::User;
+use crate::store::{self, Store};
+pub use hashing::Hashing;
+pub use login::Login;
+pub use refresh::Refresh;
+pub use register::Registration;
+
+/// Everything the use cases need; one for each process.
+pub struct Auth {
+    /// The database.
+    pub store: Store,
+    /// The slow part of passwords.
+    pub hashing: Hashing,
+    /// Signs and verifies access tokens.
+    pub access_tokens: AccessTokens,
+    /// Makes and reads refresh tokens.
+    pub refresh_keys: RefreshKeys,
+    /// How long sessions live.
+    pub sessions: SessionPolicy,
+    /// Shortest password for a new account.
+    pub password_min_length: usize,
+}
+
+/// What a client gets to keep a session going.
+#[derive(Debug)]
+pub struct Tokens {
+    /// Opens APIs.
+    pub access_token: AccessToken,
+    /// Gets the next pair.
+    pub refresh_token: RefreshTokenText,
+    /// The session they belong to.
+    pub session: LiveSession,
+}
+
+/// An encoded refresh token. Silent, as it opens a session.
+pub struct RefreshTokenText(pub String);
+
+impl std::fmt::Debug for RefreshTokenText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RefreshTokenText(…)")
+    }
+}
+
+/// Somebody who just registered or logged in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// Their tokens.
+    pub tokens: Tokens,
+}
+
+/// Why a call did not do what was asked. All but the last three are the caller's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields break rules.
+    #[error("fields are invalid")]
+    InvalidFields(Vec<FieldError>),
+    /// The address and the password do not belong together.
+    #[error("the address or the password is wrong")]
+    InvalidCredentials,
+    /// The password was right, but the account is closed.
+    #[error("the account is disabled")]
+    AccountDisabled,
+    /// Somebody has registered that address.
+    #[error("the address is taken")]
+    EmailTaken,
+    /// Nobody, or somebody no longer known, was issued this access token.
+    #[error("the access token is invalid")]
+    AccessTokenInvalid,
+    /// The access token is over.
+    #[error("the access token has expired")]
+    AccessTokenExpired,
+    /// This service did not issue the refresh token, or no longer knows it.
+    #[error("the refresh token is invalid")]
+    RefreshTokenInvalid,
+    /// The refresh token was used before; its session has just been ended.
+    #[error("the refresh token was replayed")]
+    RefreshTokenReplayed(Ending),
+    /// The session was ended earlier.
+    #[error("the session has ended")]
+    SessionEnded(Ending),
+    /// The session is past its idle or absolute end.
+    #[error("the session has expired")]
+    SessionExpired,
+    /// Too many passwords are being hashed.
+    #[error("too many passwords are being checked")]
+    Overloaded,
+    /// The database is away or busy.
+    #[error("the database is unavailable")]
+    DatabaseUnavailable(#[source] store::Error),
+    /// A bug.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) => Self::DatabaseUnavailable(error),
+            store::Error::Bug(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::InvalidFields(vec![error])
+    }
+}
+
+impl Error {
+    fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+}
+
+impl Auth {
+    /// The claims of a good access token. Asks nobody.
+    ///
+    /// # Errors
+    /// [`Error::AccessTokenExpired`] or [`Error::AccessTokenInvalid`].
+    pub fn authenticate(&self, access_token: &str) -> Result<Claims, Error> {
+        self.access_tokens.verify(access_token).map_err(|refused| match refused {
+            Refused::Expired => Error::AccessTokenExpired,
+            Refused::Invalid => Error::AccessTokenInvalid,
+        })
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] with the reason.
+    pub async fn check_ready(&self) -> Result<(), Error> {
+        Ok(self.store.check_ready().await?)
+    }
+
+    /// The texts a client gets for a live session, whose current refresh token is `refresh_token`.
+    fn tokens(&self, session: LiveSession, refresh_token: &RefreshToken) -> Result<Tokens, Error> {
+        let access_token = self.access_tokens.issue(&session).map_err(Error::internal)?;
+        let text = self.refresh_keys.encode(refresh_token).ok_or_else(|| Error::internal("a token without a key"))?;
+        Ok(Tokens { access_token, refresh_token: RefreshTokenText(text), session })
+    }
+}
+
+/// Collects what is wrong with several fields, so that a form can show all of it at once.
+fn checked<T>(result: Result<T, FieldError>, problems: &mut Vec<FieldError>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}

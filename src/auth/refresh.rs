@@ -1,0 +1,42 @@
+//! Refresh: a refresh token for its successor and a new access token.
+
+use super::{Auth, Error, Tokens};
+use crate::domain::refresh_token::SecretHash;
+use crate::domain::session::Device;
+use crate::store::sessions::{self, Presented, Refreshed};
+
+/// What a client gives for new tokens.
+pub struct Refresh<'a> {
+    /// The refresh token's text.
+    pub refresh_token: &'a str,
+    /// The `Idempotency-Key` header: whoever knows it may repeat this refresh until the successor is used.
+    pub idempotency_key: Option<&'a [u8]>,
+}
+
+impl Auth {
+    /// Rotates a session. A client that lost the answer gets the same successor again.
+    ///
+    /// # Errors
+    /// [`Error::RefreshTokenInvalid`] (without asking the database, unless the token is genuine),
+    /// [`Error::RefreshTokenReplayed`], [`Error::SessionEnded`], [`Error::SessionExpired`],
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn refresh(&self, refresh: Refresh<'_>, device: &Device) -> Result<Tokens, Error> {
+        let token = self.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
+        let successors = self.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
+        let rotation_key = refresh.idempotency_key.map(SecretHash::of);
+        let presented = Presented { token: &token, successors: &successors, rotation_key, device };
+        let refreshed =
+            self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
+
+        let (session, successor) = match refreshed {
+            Refreshed::Rotated(session) => (session, successors.newest()),
+            Refreshed::Repeated(session, hash) => (session, successors.find(hash)),
+            Refreshed::Replayed(ending) => return Err(Error::RefreshTokenReplayed(ending)),
+            Refreshed::Ended(ending) => return Err(Error::SessionEnded(ending)),
+            Refreshed::Expired => return Err(Error::SessionExpired),
+            Refreshed::Unknown => return Err(Error::RefreshTokenInvalid),
+        };
+        let successor = successor.ok_or_else(|| Error::internal("a rotation without a successor"))?;
+        self.tokens(session, successor)
+    }
+}

@@ -1,0 +1,307 @@
+//! A Postgres server of one process's own, which ends with that process, however that ends.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio_postgres::NoTls;
+
+use super::DevError;
+use super::binaries::Binaries;
+use crate::config::percent_encode;
+
+/// A running server. Dropping it stops it.
+pub struct Cluster {
+    supervisor: Child,
+    folder: PathBuf,
+    sockets: PathBuf,
+}
+
+/// What the server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Data are kept, and survive a power cut.
+    Development,
+    /// Data are thrown away, and speed is all.
+    Test,
+}
+
+/// The superuser, and the database that is made.
+const NAME: &str = "claviger";
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+/// A Unix socket's path may have 107 bytes.
+const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
+
+/// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
+/// we are killed, which no handler of ours would notice. `$1` is a folder to remove afterwards, if not empty.
+const SUPERVISE: &str = r#"
+doomed=$1; shift
+exec 3<&0 </dev/null
+"$@" 3<&- & server=$!
+{ cat <&3; while kill -INT $server; do sleep 0.1; done; } >/dev/null 2>&1 & watcher=$!
+exec 3<&-
+wait $server; status=$?
+kill $watcher 2>/dev/null
+[ -z "$doomed" ] || rm -rf -- "$doomed"
+exit $status
+"#;
+
+/// Whom the server runs as: Postgres refuses to be root.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Cluster {
+    /// Starts the server on the data in `folder`, making them first if there are none, and waits until it answers.
+    ///
+    /// The caller sees to it that nobody else uses the folder. A server that a killed process left there is stopped.
+    ///
+    /// # Errors
+    /// [`DevError`], which says what to do.
+    pub async fn start(binaries: &Binaries, folder: &Path, purpose: Purpose) -> Result<Self, DevError> {
+        let owner = Owner::of_server();
+        let data = folder.join("data");
+        make_private_folder(folder, owner)?;
+        if data.join("PG_VERSION").is_file() {
+            check_version(binaries, &data)?;
+            stop_leftover(&data)?;
+        } else {
+            initialise(binaries, folder, purpose, owner)?;
+        }
+        let sockets = socket_folder(folder, owner)?;
+        let supervisor = spawn(binaries, folder, &sockets, purpose, owner)?;
+        let mut cluster = Self { supervisor, folder: folder.to_owned(), sockets };
+        cluster.wait_until_ready().await?;
+        Ok(cluster)
+    }
+
+    /// The URL of a database of this server.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{NAME}@{}/{database}", percent_encode(&self.sockets.display().to_string()))
+    }
+
+    /// The URL of the database that is there from the start.
+    #[must_use]
+    pub fn default_url(&self) -> String {
+        self.url(NAME)
+    }
+
+    /// A command that opens the database for a person.
+    #[must_use]
+    pub fn psql(&self) -> String {
+        format!("psql -h {} -U {NAME} {NAME}", self.sockets.display())
+    }
+
+    /// Stops the server and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it does not stop in time, or had broken down before.
+    pub fn stop(&mut self) -> Result<(), DevError> {
+        drop(self.supervisor.stdin.take());
+        let started = Instant::now();
+        while started.elapsed() < STOP_LIMIT {
+            match self.supervisor.try_wait().map_err(DevError::file(&self.folder))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(_) => return Err(DevError::Failed { program: "postgres", output: self.last_words() }),
+                None => std::thread::sleep(POLL),
+            }
+        }
+        Err(DevError::Silent(format!("it did not stop within {} s", STOP_LIMIT.as_secs())))
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), DevError> {
+        let started = Instant::now();
+        let mut reason = String::new();
+        while started.elapsed() < READY_LIMIT {
+            match self.make_database().await {
+                Ok(()) => return Ok(()),
+                Err(error) => reason = error.to_string(),
+            }
+            if self.supervisor.try_wait().map_err(DevError::file(&self.folder))?.is_some() {
+                return Err(DevError::Failed { program: "postgres", output: self.last_words() });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(DevError::Silent(reason))
+    }
+
+    async fn make_database(&self) -> Result<(), tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(&self.url("postgres"), NoTls).await?;
+        tokio::spawn(connection);
+        let exists = client.query_opt("select from pg_database where datname = $1", &[&NAME]).await?;
+        if exists.is_none() {
+            client.batch_execute(&format!("create database {NAME}")).await?;
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let mut log = String::new();
+        let read = fs::File::open(self.folder.join("log")).and_then(|mut file| file.read_to_string(&mut log));
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n");
+        read.map_or_else(|error| error.to_string(), |_| last)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Not waited for: the supervisor finishes the work by itself.
+        drop(self.supervisor.stdin.take());
+    }
+}
+
+impl Owner {
+    /// Ourselves, or for root the account that distributions make for Postgres, or else `nobody`.
+    fn of_server() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        ["postgres", "nobody"].into_iter().find_map(|name| {
+            let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
+            let mut fields = line.split(':').skip(2);
+            Some(Self { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+        })
+    }
+}
+
+/// A folder that only the server's account may enter (and root).
+fn make_private_folder(folder: &Path, owner: Option<Owner>) -> Result<(), DevError> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(DevError::file(folder)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    if let Some(owner) = owner {
+        chown(folder, Some(owner.uid), Some(owner.gid)).map_err(DevError::file(folder))?;
+    }
+    Ok(())
+}
+
+fn command(program: &Path, owner: Option<Owner>) -> Command {
+    let mut command = Command::new(program);
+    // The server needs nothing of our environment, and may not enter our working folder.
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+    if let Some(owner) = owner {
+        command.uid(owner.uid).gid(owner.gid);
+    }
+    command
+}
+
+/// Makes the data beside their place and moves them there when they are whole.
+fn initialise(binaries: &Binaries, folder: &Path, purpose: Purpose, owner: Option<Owner>) -> Result<(), DevError> {
+    let (half, whole) = (folder.join("data.tmp"), folder.join("data"));
+    if half.exists() {
+        fs::remove_dir_all(&half).map_err(DevError::file(&half))?;
+    }
+    let mut initdb = command(&binaries.program("initdb"), owner);
+    initdb.args(["--username", NAME, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--pgdata"]).arg(&half);
+    if purpose == Purpose::Test {
+        initdb.arg("--no-sync");
+    }
+    let output = initdb.output().map_err(DevError::file(binaries.program("initdb")))?;
+    if !output.status.success() {
+        let output = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(DevError::Failed { program: "initdb", output });
+    }
+    fs::rename(&half, &whole).map_err(DevError::file(whole))
+}
+
+fn check_version(binaries: &Binaries, data: &Path) -> Result<(), DevError> {
+    let made_by = fs::read_to_string(data.join("PG_VERSION")).map_err(DevError::file(data))?.trim().to_owned();
+    let program = binaries.program("postgres");
+    let output = Command::new(&program).arg("--version").output().map_err(DevError::file(program))?;
+    // "postgres (PostgreSQL) 15.18 (Debian …)"
+    let version = String::from_utf8_lossy(&output.stdout);
+    let found = version.split_whitespace().nth(2).and_then(|number| number.split('.').next()).unwrap_or_default();
+    if found == made_by {
+        return Ok(());
+    }
+    Err(DevError::OtherVersion { folder: data.to_owned(), made_by, found: found.to_owned() })
+}
+
+/// Stops a server whose starter is gone, and forgets one that is gone itself. Its process id may belong to somebody else
+/// by now (in containers that is common), and Postgres would then refuse to start.
+fn stop_leftover(data: &Path) -> Result<(), DevError> {
+    let pid_file = data.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
+    let alive = |pid: Pid| test_kill_process(pid).is_ok() && command_line(pid).contains(&*data.to_string_lossy());
+    let started = Instant::now();
+    while let Some(pid) = pid.filter(|pid| alive(*pid)) {
+        if started.elapsed() > STOP_LIMIT {
+            return Err(DevError::Silent(format!("process {} still uses {}", pid.as_raw_nonzero(), data.display())));
+        }
+        // A fast shutdown; repeating it is harmless.
+        let _gone_already = kill_process(pid, Signal::INT);
+        std::thread::sleep(POLL);
+    }
+    match fs::remove_file(&pid_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DevError::file(pid_file)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn command_line(pid: Pid) -> String {
+    let pid = pid.as_raw_nonzero().to_string();
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok();
+    let bytes = bytes.or_else(|| Some(Command::new("ps").args(["-o", "command=", "-p", &pid]).output().ok()?.stdout));
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// Beside the data, unless the path would be too long for a socket.
+fn socket_folder(folder: &Path, owner: Option<Owner>) -> Result<PathBuf, DevError> {
+    let beside = folder.join("run");
+    if beside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
+        make_private_folder(&beside, owner)?;
+        return Ok(beside);
+    }
+    // Named after the data's folder on its disk, which nobody else has.
+    let place = fs::metadata(folder).map_err(DevError::file(folder))?;
+    let short = std::env::temp_dir().join(format!("claviger-{:x}-{:x}", place.dev(), place.ino()));
+    make_private_folder(&short, owner)?;
+    let found = fs::metadata(&short).map_err(DevError::file(&short))?;
+    if found.uid() != place.uid() || found.mode() & 0o077 != 0 {
+        let reason = std::io::Error::other("it belongs to somebody else, or is open to others");
+        return Err(DevError::file(short)(reason));
+    }
+    Ok(short)
+}
+
+fn spawn(
+    binaries: &Binaries,
+    folder: &Path,
+    sockets: &Path,
+    purpose: Purpose,
+    owner: Option<Owner>,
+) -> Result<Child, DevError> {
+    let log_path = folder.join("log");
+    let log = fs::File::create(&log_path).map_err(DevError::file(&log_path))?;
+    let doomed = if purpose == Purpose::Test { folder.as_os_str() } else { "".as_ref() };
+    let mut supervisor = command(Path::new("/bin/sh"), owner);
+    supervisor.args(["-c", SUPERVISE, "claviger-postgres"]).arg(doomed).arg(binaries.program("postgres"));
+    supervisor.arg("-D").arg(folder.join("data")).arg("-k").arg(sockets);
+    // No port: whoever may not enter the folder cannot connect.
+    supervisor.args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]);
+    if purpose == Purpose::Test {
+        supervisor.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+        supervisor.args(["-c", "max_connections=400"]);
+        if binaries.has_library("pg_stat_statements") {
+            supervisor.args(["-c", "shared_preload_libraries=pg_stat_statements"]);
+        }
+    }
+    let error_log = log.try_clone().map_err(DevError::file(&log_path))?;
+    // A group of its own, so that Ctrl-C in the terminal reaches us and not the server, which has to outlive our requests.
+    supervisor.stdin(Stdio::piped()).stdout(log).stderr(error_log).process_group(0);
+    supervisor.spawn().map_err(DevError::file("/bin/sh"))
+}

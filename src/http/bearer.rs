@@ -1,0 +1,35 @@
+//! The bearer of an access token (RFC 6750), as a handler's argument.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::State;
+use super::error::{ApiError, Code};
+use crate::domain::access_token::Claims;
+
+/// Whoever the request's access token was issued to. Taking one makes a handler protected.
+pub(super) struct CurrentUser(pub(super) Claims);
+
+impl FromRequest for CurrentUser {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(current_user(request).map_err(actix_web::Error::from))
+    }
+}
+
+fn current_user(request: &HttpRequest) -> Result<CurrentUser, ApiError> {
+    let token = bearer_token(request).ok_or(ApiError::of(Code::AccessTokenMissing))?;
+    let state = request.app_data::<State>().ok_or(ApiError::of(Code::Internal))?;
+    Ok(CurrentUser(state.authenticate(token)?))
+}
+
+/// The token of an `Authorization: Bearer …` header; the scheme's case does not matter (RFC 9110 section 11.1).
+fn bearer_token(request: &HttpRequest) -> Option<&str> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+}

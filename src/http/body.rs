@@ -1,0 +1,84 @@
+//! JSON bodies of requests.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest, web};
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, Code};
+use crate::auth;
+use crate::domain::field::FieldError;
+
+/// Twice what the largest good request needs.
+pub(super) const MAX_BYTES: usize = 16 * 1024;
+
+/// A request's body: a JSON object, or nothing, which counts as an empty object. Unknown fields are ignored, because
+/// clients are older or newer than servers.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = actix_web::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let media_type = media_type(request);
+        let bytes = web::Bytes::from_request(request, payload);
+        Box::pin(async move {
+            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
+            if bytes.is_empty() {
+                return Ok(Self(parse(b"{}")?));
+            }
+            if media_type.is_none_or(|essence| essence != "application/json") {
+                return Err(ApiError::of(Code::UnsupportedMediaType).into());
+            }
+            Ok(Self(parse(&bytes)?))
+        })
+    }
+}
+
+/// The media type without parameters: JSON is UTF-8 whatever a `charset` says (RFC 8259 section 8.1).
+fn media_type(request: &HttpRequest) -> Option<String> {
+    let value = request.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(|essence| essence.trim().to_ascii_lowercase())
+}
+
+fn unreadable(error: &actix_web::Error) -> ApiError {
+    match error.as_error::<PayloadError>() {
+        Some(PayloadError::Overflow) => ApiError::of(Code::BodyTooLarge),
+        _ => ApiError::of(Code::of_status(error.as_response_error().status_code())),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // The deserializer would also take a list of the fields' values.
+    let starts_like_an_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    let json = &mut serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut *json).map_err(|error| refuse(&error));
+    if !starts_like_an_object {
+        let whole = serde_json::from_slice::<serde::de::IgnoredAny>(bytes);
+        let detail = whole.map_or_else(|error| not_json(&error), |_| "The body must be a JSON object".to_owned());
+        return Err(ApiError::with_detail(Code::MalformedRequest, detail));
+    }
+    let value = value?;
+    json.end().map_err(|error| ApiError::with_detail(Code::MalformedRequest, not_json(&error)))?;
+    Ok(value)
+}
+
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let field = error.path().to_string();
+    if error.inner().is_data() && field != "." {
+        let problem = FieldError::new(field, "invalid_type", "has the wrong type or a value out of range");
+        auth::Error::InvalidFields(vec![problem]).into()
+    } else {
+        ApiError::with_detail(Code::MalformedRequest, not_json(error.inner()))
+    }
+}
+
+/// The place but not the text, which may hold a password.
+fn not_json(error: &serde_json::Error) -> String {
+    format!("The body is not a JSON object (line {}, column {})", error.line(), error.column())
+}

@@ -1,0 +1,270 @@
+//! Every error a client can see: one table of codes, one document format (RFC 9457).
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::auth;
+use crate::domain::field::FieldError;
+use crate::domain::session::{EndedBy, Ending};
+
+/// A stable name that programs decide by. docs/api.md has the same table for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described by its title")]
+pub enum Code {
+    MalformedRequest,
+    InvalidCredentials,
+    AccessTokenMissing,
+    AccessTokenInvalid,
+    AccessTokenExpired,
+    RefreshTokenMissing,
+    RefreshTokenInvalid,
+    RefreshTokenReplayed,
+    SessionExpired,
+    SessionEnded,
+    AccountDisabled,
+    NotFound,
+    MethodNotAllowed,
+    EmailTaken,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+    Internal,
+    Overloaded,
+    DatabaseUnavailable,
+}
+
+impl Code {
+    /// All of them, in the order of their statuses.
+    pub const ALL: [Self; 20] = [
+        Self::MalformedRequest,
+        Self::InvalidCredentials,
+        Self::AccessTokenMissing,
+        Self::AccessTokenInvalid,
+        Self::AccessTokenExpired,
+        Self::RefreshTokenMissing,
+        Self::RefreshTokenInvalid,
+        Self::RefreshTokenReplayed,
+        Self::SessionExpired,
+        Self::SessionEnded,
+        Self::AccountDisabled,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::EmailTaken,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::Internal,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+    ];
+
+    /// The code's text, its status and what it means.
+    #[must_use]
+    pub fn describe(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedRequest => ("malformed_request", S::BAD_REQUEST, "The request cannot be read"),
+            Self::InvalidCredentials => {
+                ("invalid_credentials", S::UNAUTHORIZED, "The e-mail address or the password is wrong")
+            }
+            Self::AccessTokenMissing => ("access_token_missing", S::UNAUTHORIZED, "An access token is needed"),
+            Self::AccessTokenInvalid => ("access_token_invalid", S::UNAUTHORIZED, "The access token is not valid"),
+            Self::AccessTokenExpired => ("access_token_expired", S::UNAUTHORIZED, "The access token has expired"),
+            Self::RefreshTokenMissing => ("refresh_token_missing", S::UNAUTHORIZED, "A refresh token is needed"),
+            Self::RefreshTokenInvalid => ("refresh_token_invalid", S::UNAUTHORIZED, "The refresh token is not valid"),
+            Self::RefreshTokenReplayed => {
+                ("refresh_token_replayed", S::UNAUTHORIZED, "The refresh token was used before; its session has ended")
+            }
+            Self::SessionExpired => ("session_expired", S::UNAUTHORIZED, "The session has expired"),
+            Self::SessionEnded => ("session_ended", S::UNAUTHORIZED, "The session has ended"),
+            Self::AccountDisabled => ("account_disabled", S::FORBIDDEN, "The account is disabled"),
+            Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing here"),
+            Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The method is not allowed here"),
+            Self::EmailTaken => ("email_taken", S::CONFLICT, "An account with this e-mail address exists"),
+            Self::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is larger than 16 KiB"),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json")
+            }
+            Self::ValidationFailed => {
+                ("validation_failed", S::UNPROCESSABLE_ENTITY, "Fields of the request are invalid")
+            }
+            Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+            Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too many sign-ins at once"),
+            Self::DatabaseUnavailable => {
+                ("database_unavailable", S::SERVICE_UNAVAILABLE, "The service cannot reach its database")
+            }
+        }
+    }
+
+    /// The code of an error that the framework answered by itself.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            status if status.is_server_error() => Self::Internal,
+            _ => Self::MalformedRequest,
+        }
+    }
+}
+
+/// An error on its way to the client, with its cause for the log.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    detail: Option<String>,
+    fields: Vec<FieldError>,
+    ending: Option<Ending>,
+    cause: Option<auth::Error>,
+}
+
+impl ApiError {
+    /// An error that its code says all about.
+    #[must_use]
+    pub fn of(code: Code) -> Self {
+        Self { code, detail: None, fields: Vec::new(), ending: None, cause: None }
+    }
+
+    /// An error with a sentence that helps this client.
+    #[must_use]
+    pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::of(code) }
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the operator should know and the client must not.
+    #[must_use]
+    pub fn cause(&self) -> Option<&auth::Error> {
+        self.cause.as_ref()
+    }
+
+    /// The answer, complete.
+    #[must_use]
+    pub fn respond(&self, request_id: &str) -> HttpResponse {
+        let (code, status, title) = self.code.describe();
+        let problem = Problem {
+            kind: format!("urn:claviger:error:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.as_deref().unwrap_or(title),
+            code,
+            request_id,
+            errors: self.fields.iter().map(FieldProblem::from).collect(),
+            ended_by: self.ending.map(|ending| ending.ended_by),
+            ended_at: self.ending.map(|ending| ending.ended_at),
+        };
+        let mut response = HttpResponse::build(status);
+        if let Some((name, value)) = self.header() {
+            response.insert_header((name, value));
+        }
+        response.content_type("application/problem+json").json(problem)
+    }
+
+    /// The header that the status asks for.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let challenge = |text| Some((WWW_AUTHENTICATE, HeaderValue::from_static(text)));
+        match self.code {
+            // RFC 6750 section 3.1: without a token no error code.
+            Code::AccessTokenInvalid => challenge(
+                "Bearer realm=\"claviger\", error=\"invalid_token\", error_description=\"The access token is not valid\"",
+            ),
+            Code::AccessTokenExpired => challenge(
+                "Bearer realm=\"claviger\", error=\"invalid_token\", error_description=\"The access token has expired\"",
+            ),
+            Code::InvalidCredentials
+            | Code::AccessTokenMissing
+            | Code::RefreshTokenMissing
+            | Code::RefreshTokenInvalid
+            | Code::RefreshTokenReplayed
+            | Code::SessionExpired
+            | Code::SessionEnded => challenge("Bearer realm=\"claviger\""),
+            Code::Overloaded | Code::DatabaseUnavailable => Some((RETRY_AFTER, HeaderValue::from_static("2"))),
+            Code::MalformedRequest
+            | Code::AccountDisabled
+            | Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::EmailTaken
+            | Code::BodyTooLarge
+            | Code::UnsupportedMediaType
+            | Code::ValidationFailed
+            | Code::Internal => None,
+        }
+    }
+}
+
+impl From<auth::Error> for ApiError {
+    fn from(error: auth::Error) -> Self {
+        match error {
+            auth::Error::InvalidFields(fields) => Self { fields, ..Self::of(Code::ValidationFailed) },
+            auth::Error::InvalidCredentials => Self::of(Code::InvalidCredentials),
+            auth::Error::AccountDisabled => Self::of(Code::AccountDisabled),
+            auth::Error::EmailTaken => Self::of(Code::EmailTaken),
+            auth::Error::AccessTokenInvalid => Self::of(Code::AccessTokenInvalid),
+            auth::Error::AccessTokenExpired => Self::of(Code::AccessTokenExpired),
+            auth::Error::RefreshTokenInvalid => Self::of(Code::RefreshTokenInvalid),
+            auth::Error::RefreshTokenReplayed(ending) => {
+                Self { ending: Some(ending), ..Self::of(Code::RefreshTokenReplayed) }
+            }
+            auth::Error::SessionEnded(ending) => Self { ending: Some(ending), ..Self::of(Code::SessionEnded) },
+            auth::Error::SessionExpired => Self::of(Code::SessionExpired),
+            auth::Error::Overloaded => Self::of(Code::Overloaded),
+            auth::Error::DatabaseUnavailable(_) => Self { cause: Some(error), ..Self::of(Code::DatabaseUnavailable) },
+            auth::Error::Internal(_) => Self { cause: Some(error), ..Self::of(Code::Internal) },
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.describe().0)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code.describe().1
+    }
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<EndedBy>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+}
+
+#[derive(Serialize)]
+struct FieldProblem<'a> {
+    field: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a FieldError> for FieldProblem<'a> {
+    fn from(error: &'a FieldError) -> Self {
+        Self { field: &error.field, code: error.code, message: &error.message }
+    }
+}

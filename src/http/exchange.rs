@@ -1,0 +1,127 @@
+//! What happens around every request: its id, its log line, the form of its errors, and that it runs to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, rt, web};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::error::{ApiError, Code};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Set when the process has been asked to stop: answers then close their connections.
+#[derive(Debug, Clone, Default)]
+pub struct ShuttingDown(Arc<AtomicBool>);
+
+impl ShuttingDown {
+    /// From now on.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The outermost middleware.
+///
+/// # Errors
+/// When a handler panicked; the error is a complete answer.
+pub async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let request_id = request_id(&request);
+    let closing = request.app_data::<web::Data<ShuttingDown>>().cloned();
+    let span = tracing::info_span!("request", request_id, method = %request.method());
+    let started = Instant::now();
+    let answering = next.call(request);
+    let id = request_id.clone();
+    // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way
+    // with its statement still running on a connection that the next caller gets.
+    let work = async move {
+        let answer = finish(answering.await, &id)?;
+        log(&answer, started);
+        Ok::<_, Error>(answer)
+    };
+    let mut answer = match rt::spawn(work.instrument(span.clone())).await {
+        Ok(answer) => answer?,
+        Err(panicked) => {
+            tracing::error!(parent: &span, error = &panicked as &dyn std::error::Error, "a request panicked");
+            let response = ApiError::of(Code::Internal).respond(&request_id);
+            return Err(actix_web::error::InternalError::from_response(panicked, response).into());
+        }
+    };
+    if closing.is_some_and(|closing| closing.has_begun()) {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+/// The caller's id for the request if it is one that can stand in a log, else a new one.
+fn request_id(request: &ServiceRequest) -> String {
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let good = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(good).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+fn finish(
+    outcome: Result<ServiceResponse<impl MessageBody + 'static>, Error>,
+    request_id: &str,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut answer = outcome?.map_into_boxed_body();
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        answer = into_problem(answer, request_id);
+    }
+    let headers = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.
+fn log(answer: &ServiceResponse<BoxBody>, started: Instant) {
+    let route = answer.request().match_pattern().unwrap_or_default();
+    let status = answer.status().as_u16();
+    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+    let peer = answer.request().peer_addr().map(|peer| peer.ip().to_string());
+    if route.starts_with("/health") {
+        tracing::debug!(route, status, milliseconds, peer, "answered");
+    } else {
+        tracing::info!(route, status, milliseconds, peer, "answered");
+    }
+}
+
+/// Errors of ours carry their own story; those of the framework are told by their status.
+fn into_problem(answer: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+    let ours = answer.response().error().and_then(|error| error.as_error::<ApiError>());
+    let code = ours.map_or(Code::of_status(answer.status()), ApiError::code).describe().0;
+    let mut problem = match ours {
+        Some(error) => error.respond(request_id),
+        None => ApiError::of(Code::of_status(answer.status())).respond(request_id),
+    };
+    if let Some(allow) = answer.headers().get(ALLOW) {
+        problem.headers_mut().insert(ALLOW, allow.clone());
+    }
+    let cause = ours.and_then(ApiError::cause).map(|cause| cause as &(dyn std::error::Error + 'static));
+    match problem.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(code, error = cause, "a request failed"),
+        StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(code, error = cause, "a request was turned away"),
+        _ => tracing::debug!(code, "a request was refused"),
+    }
+    answer.into_response(problem)
+}

@@ -1,0 +1,141 @@
+//! Sessions: starting, refreshing and ending them.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::accounts::UserBody;
+use super::bearer::CurrentUser;
+use super::body::Body;
+use super::error::{ApiError, Code};
+use super::{State, device};
+use crate::auth::{Login, Refresh, SignedIn, Tokens};
+
+/// The body of `POST /api/auth/login`.
+#[derive(Deserialize)]
+pub(super) struct LoginRequest {
+    email: Option<String>,
+    password: Option<String>,
+    label: Option<String>,
+}
+
+/// The body of `POST /api/auth/refresh` and `…/logout`. Any type is read, as a token of the wrong type is one that was
+/// never issued, and clients sign out on exactly that answer.
+#[derive(Deserialize)]
+pub(super) struct RefreshTokenRequest {
+    refresh_token: Option<Value>,
+}
+
+/// The body of `POST /api/auth/logout-all`.
+#[derive(Deserialize)]
+pub(super) struct LogoutAllRequest {
+    keep_current: Option<bool>,
+}
+
+/// A token answer, in the names of RFC 6749 section 5.1.
+#[derive(Serialize)]
+pub(super) struct TokensBody {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: String,
+    refresh_expires_in: i64,
+    session_id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    server_time: OffsetDateTime,
+}
+
+impl From<Tokens> for TokensBody {
+    fn from(tokens: Tokens) -> Self {
+        let Tokens { access_token, refresh_token, session } = tokens;
+        Self {
+            access_token: access_token.text,
+            token_type: "Bearer",
+            expires_in: access_token.expires_in,
+            refresh_token: refresh_token.0,
+            refresh_expires_in: (session.ends_at - session.now).whole_seconds(),
+            session_id: session.id,
+            server_time: session.now,
+        }
+    }
+}
+
+/// The answer to registering and logging in.
+#[derive(Serialize)]
+pub(super) struct SignedInBody {
+    #[serde(flatten)]
+    tokens: TokensBody,
+    user: UserBody,
+}
+
+impl From<SignedIn> for SignedInBody {
+    fn from(signed_in: SignedIn) -> Self {
+        Self { tokens: signed_in.tokens.into(), user: signed_in.user.into() }
+    }
+}
+
+pub(super) async fn login(
+    state: State,
+    request: HttpRequest,
+    body: Body<LoginRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let LoginRequest { email, password, label } = body.0;
+    let signed_in = state.login(Login { email, password, label }, &device(&request)).await?;
+    Ok(HttpResponse::Ok().json(SignedInBody::from(signed_in)))
+}
+
+/// Any `Authorization` beside the refresh token is ignored: interceptors attach the expired access token everywhere.
+pub(super) async fn refresh(
+    state: State,
+    request: HttpRequest,
+    body: Body<RefreshTokenRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let refresh_token = match body.0.refresh_token {
+        None => return Err(ApiError::of(Code::RefreshTokenMissing)),
+        Some(Value::String(text)) if text.is_empty() => return Err(ApiError::of(Code::RefreshTokenMissing)),
+        Some(Value::String(text)) => text,
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(ApiError::of(Code::RefreshTokenInvalid));
+        }
+    };
+    let refresh = Refresh { refresh_token: &refresh_token, idempotency_key: idempotency_key(&request)? };
+    let tokens = state.refresh(refresh, &device(&request)).await?;
+    Ok(HttpResponse::Ok().json(TokensBody::from(tokens)))
+}
+
+/// The `Idempotency-Key` header, whose bytes mean nothing to us.
+fn idempotency_key(request: &HttpRequest) -> Result<Option<&[u8]>, ApiError> {
+    let mut keys = request.headers().get_all("idempotency-key").map(|value| value.as_bytes());
+    let key = keys.next();
+    let good = key.is_none_or(|key| (1..=255).contains(&key.len())) && keys.next().is_none();
+    let refuse =
+        || ApiError::with_detail(Code::MalformedRequest, "Idempotency-Key must be one header of 1 to 255 bytes");
+    good.then_some(key).ok_or_else(refuse)
+}
+
+/// A refresh token decides; without one, a bearer ends its own session. Whoever has neither is signed out already.
+pub(super) async fn logout(
+    state: State,
+    request: HttpRequest,
+    caller: Result<CurrentUser, actix_web::Error>,
+    body: Body<RefreshTokenRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let device = device(&request);
+    match (body.0.refresh_token, caller) {
+        (Some(token), _) => state.logout(token.as_str().unwrap_or_default(), &device).await?,
+        (None, Ok(caller)) => state.logout_bearer(&caller.0, &device).await?,
+        (None, Err(_signed_out)) => {}
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) async fn logout_all(
+    state: State,
+    caller: CurrentUser,
+    body: Body<LogoutAllRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false)).await?;
+    Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
+}

@@ -1,0 +1,100 @@
+//! Brings the schema up to date, one process at a time.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{Error, Store, set_limits, tls};
+use crate::config;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+use embedded::migrations;
+
+/// refinery takes no lock, and two processes that start at once then collide. Any fixed number will do; this one is
+/// "claviger" in ASCII.
+const LOCK: i64 = 0x636c_6176_6967_6572;
+const LOCK_RETRY: Duration = Duration::from_millis(200);
+
+/// The schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// Postgres is away; trying again may help.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] tokio_postgres::Error),
+    /// Certificates to trust cannot be read.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// A migration failed or does not match what was applied before; trying again does not help.
+    #[error("the schema cannot be migrated")]
+    Failed(#[source] Box<refinery::Error>),
+}
+
+/// The highest migration this program knows.
+#[must_use]
+pub fn newest_version() -> i32 {
+    migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
+}
+
+/// Applies what is missing, up to `target` if given, and says how many there were.
+///
+/// It uses a direct connection of its own: a pooler in between would lose the lock. A schema that is newer than this
+/// program is left alone, so that an old version can restart during a roll-out.
+///
+/// # Errors
+/// [`MigrationError`]; a migration that fails is rolled back whole.
+pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result<usize, MigrationError> {
+    let mut config = settings.url.config.clone();
+    set_limits(&mut config, settings);
+    let connector = tls::connector(&settings.url.tls)?;
+    let (mut client, connection) = config.connect(connector).await.map_err(MigrationError::Unreachable)?;
+    // Ends by itself when the client is dropped, and the lock with it.
+    tokio::spawn(connection);
+    lock(&client).await.map_err(MigrationError::Unreachable)?;
+    let target = target.map_or(refinery::Target::Latest, refinery::Target::Version);
+    let runner = migrations::runner().set_abort_missing(false).set_target(target);
+    let report = runner.run_async(&mut client).await.map_err(|error| MigrationError::Failed(Box::new(error)))?;
+    Ok(report.applied_migrations().len())
+}
+
+async fn lock(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let mut waiting = false;
+    loop {
+        // The simple protocol, so that a pooler in between cannot mix up prepared statements.
+        let answer = client.simple_query(&format!("select pg_try_advisory_lock({LOCK})")).await?;
+        let taken = answer.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+            _ => false,
+        });
+        if taken {
+            return Ok(());
+        }
+        if !waiting {
+            tracing::info!("another process is migrating the database; waiting for it");
+        }
+        waiting = true;
+        tokio::time::sleep(LOCK_RETRY).await;
+    }
+}
+
+impl Store {
+    /// Whether Postgres answers within a second and has every table this program needs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with the reason.
+    pub async fn check_ready(&self) -> Result<(), Error> {
+        let version = tokio::time::timeout(Duration::from_secs(1), self.run(applied_version)).await;
+        let version = version.map_err(Error::unavailable)??;
+        if version < newest_version() {
+            let reason = format!("the schema is at version {version}, this program needs {}", newest_version());
+            return Err(Error::unavailable(reason));
+        }
+        Ok(())
+    }
+}
+
+async fn applied_version(client: &mut deadpool_postgres::Client) -> Result<i32, Error> {
+    let sql = "select coalesce(max(version), 0)::int4 as version from refinery_schema_history";
+    Ok(super::query_one(client, sql, &[]).await?.try_get("version")?)
+}

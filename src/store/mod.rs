@@ -1,0 +1,185 @@
+//! Postgres: the pool, and one file for each table with its SQL and row mapping.
+//!
+//! Every call is bounded in time here, also when Postgres is frozen and enforces nothing itself.
+
+pub mod error;
+pub mod migrations;
+pub mod sessions;
+pub mod tls;
+pub mod users;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Client, Connect, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config;
+pub use error::Error;
+
+/// The database of one deployment, shared by everything in this process.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    call_limit: Duration,
+}
+
+/// How much later than Postgres the client gives up on a statement.
+const CLIENT_MARGIN: Duration = Duration::from_secs(1);
+/// The client's limit where Postgres has been given none.
+const DEFAULT_CALL_LIMIT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is asked whether it still lives before it is used: firewalls and serverless
+/// Postgres drop idle ones silently.
+const PING_AFTER: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// Prepares the pool. No connection is opened yet.
+    ///
+    /// # Errors
+    /// When certificates to trust cannot be read.
+    pub fn new(settings: &config::Database) -> Result<Self, tls::TlsError> {
+        let mut config = settings.url.config.clone();
+        set_limits(&mut config, settings);
+        if !settings.statement_timeout.is_zero() {
+            let limit = format!("-c statement_timeout={}", settings.statement_timeout.as_millis());
+            let options = config.get_options().map_or_else(|| limit.clone(), |options| format!("{options} {limit}"));
+            config.options(options);
+        }
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let connect = ConnectOn { runtime: Handle::current(), tls: tls::connector(&settings.url.tls)? };
+        let manager = Manager::from_connect(config, connect, manager_config);
+        let max_age = settings.max_connection_age;
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size)
+            .wait_timeout(Some(settings.wait_timeout))
+            .create_timeout(Some(settings.connect_timeout))
+            .recycle_timeout(Some(PING_LIMIT))
+            .runtime(Runtime::Tokio1)
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                if metrics.age() > max_age { Err(HookError::message("old enough")) } else { Ok(()) }
+            }))
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(async move {
+                    if metrics.last_used() < PING_AFTER {
+                        return Ok(());
+                    }
+                    let ping = tokio::time::timeout(PING_LIMIT, client.simple_query(""));
+                    ping.await.is_ok_and(|answer| answer.is_ok()).then_some(()).ok_or(HookError::message("dead"))
+                })
+            }))
+            .build()
+            .map_err(|error| tls::TlsError::from(error.to_string()))?;
+        let call_limit = match settings.statement_timeout {
+            Duration::ZERO => DEFAULT_CALL_LIMIT,
+            limit => limit + CLIENT_MARGIN,
+        };
+        Ok(Self { pool, call_limit })
+    }
+
+    /// Lends a connection to `work` for a bounded time.
+    ///
+    /// A connection that failed or ran out of time is closed rather than given back: its statement may still be running,
+    /// and the next to use it would wait behind it.
+    ///
+    /// # Errors
+    /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
+    pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
+        let mut client = self.pool.get().await?;
+        let outcome = tokio::time::timeout(self.call_limit, work(&mut client)).await;
+        let outcome = outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)));
+        if matches!(outcome, Err(Error::Unavailable(_))) {
+            drop(Client::take(client));
+        }
+        outcome
+    }
+
+    /// Lends a transaction to `work` and commits it, unless `work` fails.
+    ///
+    /// # Errors
+    /// As [`Store::run`]; nothing is changed then, unless it was the commit whose answer did not come.
+    pub async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&deadpool_postgres::Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.run(async |client| {
+            let transaction = client.transaction().await?;
+            let value = work(&transaction).await?;
+            transaction.commit().await?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// How many connections there are, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available)
+    }
+}
+
+/// Keeps connections on the runtime that made the pool. Server threads have runtimes of their own, which end one by one
+/// at shutdown, and a connection must not end under a request of another thread.
+struct ConnectOn {
+    runtime: Handle,
+    tls: MakeRustlsConnect,
+}
+
+type Connected = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for ConnectOn {
+    fn connect(&self, config: &tokio_postgres::Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
+        let (config, tls) = (config.clone(), self.tls.clone());
+        let connecting = self.runtime.spawn(async move {
+            let (client, connection) = config.connect(tls).await?;
+            let task = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a database connection ended");
+                }
+            });
+            Ok((client, task))
+        });
+        Box::pin(async move {
+            match connecting.await {
+                Ok(connected) => connected,
+                // The runtime is shutting down; the pool's limit for opening a connection ends this.
+                Err(_stopped) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Limits that every connection has, the migrating one too.
+fn set_limits(config: &mut tokio_postgres::Config, settings: &config::Database) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(settings.connect_timeout);
+    }
+    // A peer that vanished without a word is noticed within seconds, not after the system's two hours.
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(10));
+    }
+    config.keepalives_idle(Duration::from_secs(30));
+}
+
+/// A value and its type: naming the type spares the server guessing it, and the SQL its casts.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Runs a statement that gives one row or none. The one place that decides how statements are prepared.
+async fn query_opt(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
+    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
+    let statement = client.prepare_typed_cached(sql, &types).await?;
+    Ok(client.query_opt(&statement, &values).await?)
+}
+
+/// Runs a statement that must give one row.
+async fn query_one(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
+    query_opt(client, sql, parameters).await?.ok_or_else(|| Error::Bug("a statement gave no row".into()))
+}
