@@ -10,7 +10,8 @@ use crate::config::{Log, LogFormat};
 /// Starts logging to standard error: for people on a terminal, one JSON object a line elsewhere. Does nothing when
 /// logging has been started before.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_checked_before| EnvFilter::new("info"));
+    // Chatty libraries first, so that the operator's own filter can turn them up again.
+    let filter = EnvFilter::new(format!("actix_server=warn,refinery_core=warn,{}", log.level));
     let json = match log.format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Json => true,

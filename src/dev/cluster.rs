@@ -24,11 +24,11 @@ pub struct Cluster {
 
 /// What the server is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Purpose<'a> {
     /// Data are kept, and survive a power cut.
     Development,
-    /// Data are thrown away, and speed is all.
-    Test,
+    /// Data are thrown away, and speed is all. The settings are for `postgres -c`, stronger than any other.
+    Test(&'a [&'a str]),
 }
 
 /// The superuser, and the database that is made.
@@ -67,7 +67,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`DevError`], which says what to do.
-    pub async fn start(binaries: &Binaries, folder: &Path, purpose: Purpose) -> Result<Self, DevError> {
+    pub async fn start(binaries: &Binaries, folder: &Path, purpose: Purpose<'_>) -> Result<Self, DevError> {
         let owner = Owner::of_server();
         let data = folder.join("data");
         make_private_folder(folder, owner)?;
@@ -199,14 +199,14 @@ fn command(program: &Path, owner: Option<Owner>) -> Command {
 }
 
 /// Makes the data beside their place and moves them there when they are whole.
-fn initialise(binaries: &Binaries, folder: &Path, purpose: Purpose, owner: Option<Owner>) -> Result<(), DevError> {
+fn initialise(binaries: &Binaries, folder: &Path, purpose: Purpose<'_>, owner: Option<Owner>) -> Result<(), DevError> {
     let (half, whole) = (folder.join("data.tmp"), folder.join("data"));
     if half.exists() {
         fs::remove_dir_all(&half).map_err(DevError::file(&half))?;
     }
     let mut initdb = command(&binaries.program("initdb"), owner);
     initdb.args(["--username", NAME, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--pgdata"]).arg(&half);
-    if purpose == Purpose::Test {
+    if matches!(purpose, Purpose::Test(_)) {
         initdb.arg("--no-sync");
     }
     let output = initdb.output().map_err(DevError::file(binaries.program("initdb")))?;
@@ -282,23 +282,24 @@ fn spawn(
     binaries: &Binaries,
     folder: &Path,
     sockets: &Path,
-    purpose: Purpose,
+    purpose: Purpose<'_>,
     owner: Option<Owner>,
 ) -> Result<Child, DevError> {
     let log_path = folder.join("log");
     let log = fs::File::create(&log_path).map_err(DevError::file(&log_path))?;
-    let doomed = if purpose == Purpose::Test { folder.as_os_str() } else { "".as_ref() };
+    let doomed = if matches!(purpose, Purpose::Test(_)) { folder.as_os_str() } else { "".as_ref() };
     let mut supervisor = command(Path::new("/bin/sh"), owner);
     supervisor.args(["-c", SUPERVISE, "claviger-postgres"]).arg(doomed).arg(binaries.program("postgres"));
     supervisor.arg("-D").arg(folder.join("data")).arg("-k").arg(sockets);
     // No port: whoever may not enter the folder cannot connect.
     supervisor.args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]);
-    if purpose == Purpose::Test {
+    if let Purpose::Test(settings) = purpose {
         supervisor.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
         supervisor.args(["-c", "max_connections=400"]);
         if binaries.has_library("pg_stat_statements") {
             supervisor.args(["-c", "shared_preload_libraries=pg_stat_statements"]);
         }
+        supervisor.args(settings.iter().flat_map(|setting| ["-c", setting]));
     }
     let error_log = log.try_clone().map_err(DevError::file(&log_path))?;
     // A group of its own, so that Ctrl-C in the terminal reaches us and not the server, which has to outlive our requests.

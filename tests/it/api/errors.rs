@@ -1,0 +1,127 @@
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, PASSWORD, TestApp};
+
+#[tokio::test]
+async fn errors_of_the_framework_are_problem_documents_too() {
+    let app = TestApp::start().await;
+    let caller = app.anonymous();
+    for path in
+        ["/", "/nowhere", "/api/auth", "/api/auth/login/", "/api/auth/%00", "/api/auth/%2e%2e/health", "//health"]
+    {
+        caller.get(path).await.assert_problem(404, "not_found");
+    }
+    for (method, path, allow) in [
+        (Method::GET, "/api/auth/login", "POST"),
+        (Method::DELETE, "/api/auth/register", "POST"),
+        (Method::PUT, "/api/auth/refresh", "POST"),
+        (Method::POST, "/api/auth/me", "GET"),
+        (Method::POST, "/health", "GET, HEAD"),
+    ] {
+        let answer = caller.send(caller.request(method, path)).await;
+        answer.assert_problem(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), allow);
+    }
+}
+
+async fn raw(app: &TestApp, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+    let request = app.anonymous().request(Method::POST, path).header("content-type", content_type);
+    app.anonymous().send(request.body(body)).await
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_object_are_refused_without_a_word_of_them() {
+    let app = TestApp::start().await;
+    let deep = format!("{{\"profile\":{}1{}}}", "[".repeat(7000), "]".repeat(7000));
+    for path in ["/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout"] {
+        for body in [
+            "{",
+            "}",
+            "[]",
+            "[\"ada@example.com\", \"hunter2\"]",
+            "null",
+            "5",
+            "\"hunter2\"",
+            "{\"password\": hunter2}",
+            "{\"email\": \"a\"} {\"b\": 1}",
+            "{\"email\": \"\\ud800\", \"refresh_token\": \"\\ud800\"}",
+            "\u{feff}{}",
+            &deep,
+            "{\"email\": \"a\", \"email\": \"b\", \"refresh_token\": \"a\", \"refresh_token\": \"b\"}",
+        ] {
+            let answer = raw(&app, path, "application/json", body.into()).await;
+            if path.ends_with("logout") || path.ends_with("refresh") || !body.starts_with(&deep[..20]) {
+                assert!(answer.status == 400 || body == deep || answer.status == 422, "{path} {body}: {answer:?}");
+            }
+            assert!(answer.status.is_client_error() || answer.status == 204, "{path} {body}: {answer:?}");
+            assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
+        }
+        let answer =
+            raw(&app, path, "application/json", b"{\"email\": \"\xff\", \"refresh_token\": \"\xff\"}".to_vec()).await;
+        answer.assert_problem(400, "malformed_request");
+    }
+}
+
+#[tokio::test]
+async fn only_json_is_read() {
+    let app = TestApp::start().await;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD}).to_string();
+    for media_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", ""]
+    {
+        let answer = raw(&app, "/api/auth/register", media_type, body.clone().into()).await;
+        answer.assert_problem(415, "unsupported_media_type");
+    }
+    for media_type in ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8", "application/json"] {
+        let answer = raw(&app, "/api/auth/login", media_type, body.clone().into()).await;
+        answer.assert_problem(401, "invalid_credentials");
+    }
+}
+
+#[tokio::test]
+async fn a_body_above_16_kib_is_refused_and_one_of_16_kib_is_read() {
+    let app = TestApp::start().await;
+    let sized = |size: usize| format!("{{\"email\":\"{}\"}}", "a".repeat(size - 12)).into_bytes();
+    let largest = raw(&app, "/api/auth/login", "application/json", sized(16 * 1024)).await;
+    largest.assert_invalid(&[("password", "required")]);
+    let larger = raw(&app, "/api/auth/login", "application/json", sized(16 * 1024 + 1)).await;
+    larger.assert_problem(413, "body_too_large");
+    let huge = raw(&app, "/api/auth/refresh", "application/json", vec![b' '; 1_000_000]).await;
+    huge.assert_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_if_it_is_one_and_made_if_not() {
+    let app = TestApp::start().await;
+    let caller = app.anonymous();
+    let with = async |id: &str| caller.send(caller.request(Method::GET, "/health").header("x-request-id", id)).await;
+    assert_eq!(with("abc-123_4.5").await.header("x-request-id"), "abc-123_4.5");
+    for id in ["", "a b", "<script>", &"x".repeat(65)] {
+        let made = with(id).await;
+        assert_eq!(made.header("x-request-id").len(), 36, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn health_is_live_without_the_database_and_ready_with_it() {
+    let app = TestApp::start().await;
+    for path in ["/health", "/health/live", "/health/ready"] {
+        let answer = app.anonymous().get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.text("status")), (200, "ok"), "{path}");
+        let head = app.anonymous().request(Method::HEAD, path).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+    }
+    app.database.execute("drop table refinery_schema_history").await;
+    app.anonymous().get("/health/ready").await.assert_problem(503, "database_unavailable");
+    assert_eq!(app.anonymous().get("/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_schema_that_is_away_is_an_outage_and_not_a_bug() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    app.database.execute("drop table sessions; drop table users").await;
+    account.caller.refresh(&account.refresh_token).await.assert_problem(503, "database_unavailable");
+    account.me().await.assert_problem(503, "database_unavailable");
+    app.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(503, "database_unavailable");
+}

@@ -1,0 +1,148 @@
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp};
+
+#[tokio::test]
+async fn a_login_starts_a_session_of_its_own() {
+    let app = TestApp::start().await;
+    let first = app.register("ada@example.com").await;
+
+    let request = app.anonymous().request(Method::POST, "/api/auth/login").header("user-agent", "Phone/1.0");
+    let body = json!({"email": "ADA@example.com", "password": PASSWORD, "label": "Ada's phone"});
+    let answer = app.anonymous().send(request.json(&body)).await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_ne!(answer.text("session_id"), first.session_id);
+    assert_ne!(answer.body["user"]["last_login_at"], answer.body["user"]["created_at"]);
+    let sql = "select user_agent, host(ip_address), label from sessions order by created_at desc limit 1";
+    let row = &app.database.rows(sql).await[0];
+    let stored: (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(stored, ("Phone/1.0", "127.0.0.1", "Ada's phone"));
+}
+
+#[tokio::test]
+async fn unknown_wrong_and_impossible_get_the_same_answer() {
+    let app = TestApp::start().await;
+    app.register("ada@example.com").await;
+    let mut bodies = Vec::new();
+    for (email, password) in [
+        ("ada@example.com", "wrong password"),
+        ("nobody@example.com", PASSWORD),
+        ("not an address", PASSWORD),
+        ("ada@example.com\0", PASSWORD),
+        ("' or 1=1 --", PASSWORD),
+    ] {
+        let mut answer = app.anonymous().login(email, password).await;
+        answer.assert_problem(401, "invalid_credentials");
+        answer.body["request_id"].take();
+        bodies.push(answer.body);
+    }
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_login_needs_both_fields() {
+    let app = TestApp::start().await;
+    let login = async |body| app.anonymous().post("/api/auth/login", body).await;
+    login(json!({})).await.assert_invalid(&[("email", "required"), ("password", "required")]);
+    login(json!({"email": "", "password": null}))
+        .await
+        .assert_invalid(&[("email", "required"), ("password", "required")]);
+    login(json!({"email": "a@b.example", "password": ["x"]})).await.assert_invalid(&[("password", "invalid_type")]);
+    login(json!({"email": "a@b.example", "password": "x", "label": "x".repeat(201)}))
+        .await
+        .assert_invalid(&[("label", "too_long")]);
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_told_only_to_who_knows_its_password() {
+    let app = TestApp::start().await;
+    let mut account = app.register("ada@example.com").await;
+    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
+    assert_eq!(claviger::auth::disable::disable(&app.store, &email).await.unwrap(), Some(1));
+
+    app.anonymous().login("ada@example.com", "wrong password").await.assert_problem(401, "invalid_credentials");
+    app.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(403, "account_disabled");
+    account.me().await.assert_problem(401, "access_token_invalid");
+    let refused = account.caller.refresh(&account.refresh_token).await;
+    refused.assert_problem(401, "session_ended");
+    assert_eq!(refused.body["ended_by"], "disabled");
+
+    assert!(claviger::auth::disable::enable(&app.store, &email).await.unwrap());
+    account = app.login("ada@example.com").await;
+    assert_eq!(account.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_login_rehashes_when_the_cost_rose() {
+    let cheap = TestApp::start().await;
+    cheap.register("ada@example.com").await;
+    let cost = |hash: &str| hash.split('$').nth(2).unwrap().to_owned();
+    let stored = "select password_hash from users";
+    let before: String = cheap.database.rows(stored).await[0].get(0);
+    assert_eq!(cost(&before), "04");
+
+    let dearer =
+        crate::support::ServerProcess::ready(&cheap.database.url, &[("CLAVIGER__PASSWORD__BCRYPT_COST", "5")]).await;
+    dearer.anonymous().login("ada@example.com", "wrong password").await.assert_problem(401, "invalid_credentials");
+    let unchanged: String = cheap.database.rows(stored).await[0].get(0);
+    assert_eq!(unchanged, before, "a wrong password changes nothing");
+    assert_eq!(dearer.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+
+    let after: String = cheap.database.rows(stored).await[0].get(0);
+    assert_eq!(cost(&after), "05");
+    assert_eq!(cheap.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
+    let settings = [("CLAVIGER__PASSWORD__BCRYPT_COST", "11"), ("CLAVIGER__PASSWORD__QUEUE", "2")];
+    let app = TestApp::start_with(&settings).await;
+    let mut account = app.register("ada@example.com").await;
+
+    let flood: Vec<_> = (0..60)
+        .map(|_| {
+            let caller = app.anonymous();
+            tokio::spawn(async move { caller.login("ada@example.com", "wrong password").await })
+        })
+        .collect();
+    for _ in 0..20 {
+        account.refresh().await;
+        assert_eq!(account.me().await.status, 200);
+    }
+
+    let mut turned_away = 0;
+    for one in flood {
+        let answer = one.await.unwrap();
+        if answer.status == 503 {
+            answer.assert_problem(503, "overloaded");
+            turned_away += 1;
+        } else {
+            answer.assert_problem(401, "invalid_credentials");
+        }
+    }
+    assert!(turned_away > 0, "a queue of two cannot hold sixty");
+}
+
+#[tokio::test]
+async fn a_password_changed_while_it_was_being_checked_opens_nothing() {
+    let app = TestApp::start().await;
+    app.register("ada@example.com").await;
+    app.database.execute("delete from sessions").await;
+    // Holds the user's row: the login verifies the old hash, and then waits here before it may insert.
+    let mut other = app.database.client().await;
+    let change = other.transaction().await.unwrap();
+    change.batch_execute("update users set password_hash = '{hmac-sha256}$2b$04$new'").await.unwrap();
+
+    let caller = app.anonymous();
+    let login = tokio::spawn(async move { caller.login("ada@example.com", PASSWORD).await });
+    crate::support::wait_until("the login waits for the row", async || {
+        app.database.number("select count(*) from pg_stat_activity where wait_event_type = 'Lock'").await > 0
+    })
+    .await;
+    change.commit().await.unwrap();
+
+    login.await.unwrap().assert_problem(401, "invalid_credentials");
+    assert_eq!(app.database.number("select count(*) from sessions").await, 0);
+}

@@ -1,0 +1,30 @@
+//! One binary for all tests that need a database, a socket or a process, so that they share one private Postgres.
+//!
+//! `make test` runs them. With `TEST_DATABASE_URL` (a role that may create databases) they use that server instead.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "a test that panics has done its work, and its name is its documentation"
+)]
+
+mod support;
+
+mod api;
+mod architecture;
+mod config;
+mod dev;
+mod docs;
+mod faults;
+mod migrations;
+mod processes;
+mod races;
+mod rotation;
+mod tls;

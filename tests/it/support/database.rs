@@ -1,0 +1,141 @@
+//! A database for each test, on one server for all.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use claviger::config::{self, Database, PostgresUrl};
+use claviger::dev::binaries::Binaries;
+use claviger::dev::cluster::{Cluster, Purpose};
+use claviger::store::migrations::migrate;
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls, Row};
+use uuid::Uuid;
+
+/// The server that all databases of this run are on. Ends and is removed with this process.
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+
+enum Server {
+    Ours(Cluster),
+    Given(String),
+}
+
+/// A database of one test's own, dropped with it.
+pub(crate) struct TestDatabase {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    admin_url: String,
+}
+
+impl TestDatabase {
+    /// One with our schema.
+    pub(crate) async fn migrated() -> Self {
+        let database = Self::empty().await;
+        database.migrate_to(None).await;
+        database
+    }
+
+    /// One with nothing in it.
+    pub(crate) async fn empty() -> Self {
+        let server = SERVER.get_or_init(Server::start).await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let name = format!("claviger_test_{now}_{}", Uuid::new_v4().simple());
+        let database = Self { url: server.url(&name), admin_url: server.url("postgres"), name };
+        // Copying a template takes a lock that another copy may hold for a moment.
+        let create = format!("create database {}", database.name);
+        connect(&database.admin_url).await.batch_execute(&create).await.unwrap();
+        database
+    }
+
+    pub(crate) async fn migrate_to(&self, version: Option<i32>) -> usize {
+        migrate(&self.settings(), version).await.unwrap()
+    }
+
+    pub(crate) fn settings(&self) -> Database {
+        let environment = super::environment(&self.url);
+        config::load(None, &environment, &Default::default()).unwrap().settings.database
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// Rows of one query, on a connection of its own.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<Row> {
+        self.client().await.query(sql, &[]).await.unwrap()
+    }
+
+    /// The first number of one query.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.rows(&format!("select ({sql})::int8")).await[0].get(0)
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.client().await.batch_execute(sql).await.unwrap();
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, drop) = (self.admin_url.clone(), format!("drop database if exists {} with (force)", self.name));
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { connect(&url).await.batch_execute(&drop).await })
+        });
+        // A test that failed has the say; the next run sweeps.
+        drop_quietly(dropped.join());
+    }
+}
+
+fn drop_quietly<T>(_: T) {}
+
+impl Server {
+    async fn start() -> Self {
+        let environment = config::environment();
+        let server = match environment.get("TEST_DATABASE_URL") {
+            Some(url) => Self::Given(url.clone()),
+            None => Self::Ours(own_cluster(&[]).await),
+        };
+        server.sweep().await;
+        server
+    }
+
+    fn url(&self, database: &str) -> String {
+        match self {
+            Self::Ours(cluster) => cluster.url(database),
+            Self::Given(url) => {
+                let (address, query) = url.split_once('?').unwrap_or((url, ""));
+                let (server, _) = address.rsplit_once('/').expect("TEST_DATABASE_URL ends in /database");
+                format!("{server}/{database}?{query}")
+            }
+        }
+    }
+
+    /// Drops what runs that were killed left behind: their names have the time of their making.
+    async fn sweep(&self) {
+        let hour_ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_secs(3600);
+        let client = connect(&self.url("postgres")).await;
+        let names = client.query("select datname from pg_database where datname like 'claviger\\_test\\_%'", &[]);
+        for row in names.await.unwrap() {
+            let name: String = row.get(0);
+            let made: Option<u64> = name.split('_').nth(2).and_then(|seconds| seconds.parse().ok());
+            if made.is_some_and(|made| made < hour_ago.as_secs()) {
+                drop_quietly(client.batch_execute(&format!("drop database if exists {name} with (force)")).await);
+            }
+        }
+    }
+}
+
+/// A private server that is thrown away with the process, for tests that stop it or need it set up in their own way.
+pub(crate) async fn own_cluster(settings: &[&str]) -> Cluster {
+    let path = config::environment().remove("PATH").unwrap_or_default();
+    let binaries = Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"));
+    let folder: PathBuf = std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()));
+    Cluster::start(&binaries, &folder, Purpose::Test(settings)).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn connect(url: &str) -> Client {
+    let config = PostgresUrl::parse(url).unwrap().config;
+    let (client, connection) = config.connect(NoTls).await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+    tokio::spawn(connection);
+    client
+}
