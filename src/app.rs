@@ -1,7 +1,6 @@
 //! Wires settings into a running server. The only reader of `config`.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -17,6 +16,7 @@ use crate::http::{self, ShuttingDown};
 use crate::store::Store;
 use crate::store::migrations::{MigrationError, migrate};
 use crate::store::tls::TlsError;
+use crate::telemetry::chain;
 
 /// A server that listens and is ready to be run.
 pub struct App {
@@ -170,19 +170,19 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
             }
             Ok(())
         };
-        let reason: Arc<dyn std::error::Error> = match attempt.await {
+        let reason: Box<dyn std::error::Error> = match attempt.await {
             Ok(()) => match store.check_ready().await {
                 Ok(()) => {
                     tracing::info!(database = %database.url, "ready");
                     return Ok(());
                 }
-                Err(error) => Arc::new(error),
+                Err(error) => Box::new(error),
             },
-            Err(MigrationError::Unreachable(error)) => Arc::new(error),
+            Err(MigrationError::Unreachable(error)) => Box::new(error),
             Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_))) => return Err(error.into()),
         };
         tracing::warn!(
-            error = &*reason, database = %database.url, retry_in_ms = pause.as_millis(),
+            error = chain(&*reason), database = %database.url, retry_in_ms = pause.as_millis(),
             "the database is not ready; trying again",
         );
         tokio::time::sleep(pause).await;

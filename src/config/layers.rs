@@ -61,7 +61,7 @@ pub(super) fn merge(
     if let Some(path) = file {
         layers.push(file_layer(path, &mut problems));
     }
-    layers.push(well_known_layer(environment));
+    layers.push(well_known_layer(environment, &mut problems));
     layers.push(prefixed_layer(environment));
     for layer in layers {
         for (key, found) in resolve_files(layer, &mut problems) {
@@ -117,7 +117,7 @@ fn put_table(values: &mut Values, prefix: &str, table: toml::Table, origin: &str
 }
 
 /// An empty well-known variable is as good as none: compose files pass on what is not set as empty.
-fn well_known_layer(environment: &Environment) -> Values {
+fn well_known_layer(environment: &Environment, problems: &mut Vec<Problem>) -> Values {
     let mut values = Values::new();
     let mut put = |name: &str, key: String| {
         if let Some(value) = environment.get(name).filter(|value| !value.is_empty()) {
@@ -129,8 +129,11 @@ fn well_known_layer(environment: &Environment) -> Values {
         put(&format!("{name}_FILE"), format!("{key}_file"));
     }
     let has_url = values.contains_key("database.url") || values.contains_key("database.url_file");
-    if let Some((url, origin)) = postgres_url::from_parts(environment).filter(|_| !has_url) {
-        values.insert("database.url".to_owned(), Found { value: Value::String(url), origin });
+    let origin = "POSTGRES_HOST and its companions".to_owned();
+    match postgres_url::from_parts(environment).filter(|_| !has_url) {
+        Some(Ok(url)) => drop(values.insert("database.url".to_owned(), Found { value: Value::String(url), origin })),
+        Some(Err(rule)) => problems.push(Problem::of_key("database.url", &origin, rule)),
+        None => {}
     }
     values
 }

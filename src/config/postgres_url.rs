@@ -114,24 +114,27 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// A URL from the variables that the `postgres` container image and many platforms set, and the names of those used.
-pub(super) fn from_parts(environment: &Environment) -> Option<(String, String)> {
+/// A URL from the variables that the `postgres` container image and many platforms set; none without a host.
+///
+/// # Errors
+/// The rule that is broken.
+pub(super) fn from_parts(environment: &Environment) -> Option<Result<String, String>> {
     let get = |name: &str| environment.get(name).filter(|value| !value.is_empty());
     let host = get("POSTGRES_HOST")?;
     let user = get("POSTGRES_USER").map_or("postgres", String::as_str);
-    let from_file = get("POSTGRES_PASSWORD_FILE").and_then(|path| std::fs::read_to_string(path).ok());
-    let password = get("POSTGRES_PASSWORD").cloned().or(from_file);
-    let password = password.map(|text| format!(":{}", percent_encode(text.trim_end_matches(['\r', '\n']))));
+    let password = match (get("POSTGRES_PASSWORD"), get("POSTGRES_PASSWORD_FILE")) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) => return Some(Err(format!("POSTGRES_PASSWORD_FILE {path:?} cannot be read: {error}"))),
+        },
+        (None, None) => None,
+    };
+    let password = password.map(|text| format!(":{}", percent_encode(&text))).unwrap_or_default();
     let port = get("POSTGRES_PORT").map_or("5432", String::as_str);
     let database = get("POSTGRES_DB").map_or(user, String::as_str);
-    let url = format!(
-        "postgres://{}{}@{}:{port}/{}",
-        percent_encode(user),
-        password.unwrap_or_default(),
-        percent_encode(host),
-        percent_encode(database)
-    );
-    Some((url, "POSTGRES_HOST and its companions".to_owned()))
+    let (user, host, database) = (percent_encode(user), percent_encode(host), percent_encode(database));
+    Some(Ok(format!("postgres://{user}{password}@{host}:{port}/{database}")))
 }
 
 /// Encodes every byte but unreserved characters (RFC 3986 section 2.3).
@@ -214,7 +217,7 @@ mod tests {
             ("POSTGRES_DB", "my db"),
         ];
         let environment = parts.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let (url, _) = from_parts(&environment).unwrap();
+        let url = from_parts(&environment).unwrap().unwrap();
         let url = PostgresUrl::parse(&url).unwrap();
         assert_eq!(url.to_string(), "host /run/postgresql port 5432 user a@b database my db");
         assert_eq!(url.config.get_password(), Some("p:/?#[]@% ü".as_bytes()));

@@ -174,7 +174,9 @@ impl Reader {
         match Secret::parse_list(&text) {
             Ok(secrets) => Some(secrets),
             Err(weaknesses) => {
-                weaknesses.iter().for_each(|weakness| self.problem(key, weakness));
+                for weakness in &weaknesses {
+                    self.problem(key, weakness);
+                }
                 None
             }
         }
@@ -200,7 +202,7 @@ fn shown_value(key: &str, value: &Value) -> String {
     match value {
         Value::String(text) if text.is_empty() => "(empty)".to_owned(),
         _ if SECRET_KEYS.contains(&key) => "(secret)".to_owned(),
-        other => other.to_string(),
+        _ => value.to_string(),
     }
 }
 

@@ -20,6 +20,7 @@ pub struct Cluster {
     supervisor: Child,
     folder: PathBuf,
     sockets: PathBuf,
+    port: u16,
 }
 
 /// What the server is for.
@@ -31,13 +32,22 @@ pub enum Purpose<'a> {
     Test(&'a [&'a str]),
 }
 
+impl Purpose<'_> {
+    /// Part of the socket's name also where no port is opened.
+    fn port(self) -> u16 {
+        let settings = if let Self::Test(settings) = self { settings } else { &[] };
+        let given = settings.iter().find_map(|setting| setting.strip_prefix("port="));
+        given.and_then(|port| port.parse().ok()).unwrap_or(5432)
+    }
+}
+
 /// The superuser, and the database that is made.
 const NAME: &str = "claviger";
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 /// A Unix socket's path may have 107 bytes.
-const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
+const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
 
 /// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
 /// we are killed, which no handler of ours would notice. `$1` is a folder to remove afterwards, if not empty.
@@ -79,7 +89,7 @@ impl Cluster {
         }
         let sockets = socket_folder(folder, owner)?;
         let supervisor = spawn(binaries, folder, &sockets, purpose, owner)?;
-        let mut cluster = Self { supervisor, folder: folder.to_owned(), sockets };
+        let mut cluster = Self { supervisor, folder: folder.to_owned(), sockets, port: purpose.port() };
         cluster.wait_until_ready().await?;
         Ok(cluster)
     }
@@ -87,13 +97,20 @@ impl Cluster {
     /// The URL of a database of this server.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{NAME}@{}/{database}", percent_encode(&self.sockets.display().to_string()))
+        let host = percent_encode(&self.sockets.display().to_string());
+        format!("postgres://{NAME}@{host}:{}/{database}", self.port)
     }
 
     /// The URL of the database that is there from the start.
     #[must_use]
     pub fn default_url(&self) -> String {
         self.url(NAME)
+    }
+
+    /// Where the data are, and the log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A command that opens the database for a person.

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::{ApiError, Code};
+use crate::telemetry::chain;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -56,7 +57,7 @@ pub async fn around(
     let mut answer = match rt::spawn(work.instrument(span.clone())).await {
         Ok(answer) => answer?,
         Err(panicked) => {
-            tracing::error!(parent: &span, error = &panicked as &dyn std::error::Error, "a request panicked");
+            tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
             let response = ApiError::of(Code::Internal).respond(&request_id);
             return Err(actix_web::error::InternalError::from_response(panicked, response).into());
         }
@@ -117,7 +118,7 @@ fn into_problem(answer: ServiceResponse<BoxBody>, request_id: &str) -> ServiceRe
     if let Some(allow) = answer.headers().get(ALLOW) {
         problem.headers_mut().insert(ALLOW, allow.clone());
     }
-    let cause = ours.and_then(ApiError::cause).map(|cause| cause as &(dyn std::error::Error + 'static));
+    let cause = ours.and_then(ApiError::cause).map(|cause| chain(cause));
     match problem.status() {
         StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(code, error = cause, "a request failed"),
         StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(code, error = cause, "a request was turned away"),

@@ -21,6 +21,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config;
+use crate::telemetry::chain;
 pub use error::Error;
 
 /// The database of one deployment, shared by everything in this process.
@@ -141,7 +142,7 @@ impl Connect for ConnectOn {
             let (client, connection) = config.connect(tls).await?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a database connection ended");
+                    tracing::warn!(error = chain(&error), "a database connection ended");
                 }
             });
             Ok((client, task))

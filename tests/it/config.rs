@@ -1,1 +1,156 @@
+//! Configuration: layers, strictness, secrets.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use claviger::config::{self, Environment, Settings};
+
+use crate::support::{JWT_SECRET, REFRESH_SECRET, environment};
+
+fn with(changes: &[(&str, &str)]) -> Environment {
+    let mut environment = environment("postgres://db.example/claviger");
+    environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
+}
+
+fn load(file: Option<&Path>, environment: &Environment) -> Settings {
+    config::load(file, environment, &BTreeMap::new()).unwrap().settings
+}
+
+fn problems(changes: &[(&str, &str)]) -> String {
+    config::load(None, &with(changes), &BTreeMap::new()).unwrap_err().to_string()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn the_environment_covers_the_file_and_the_file_covers_the_defaults() {
+    let file = file("[access_token]\nttl = \"20m\"\naudience = \"shop\"\n[database]\npool_size = 7\n");
+    let settings = load(Some(file.path()), &with(&[("CLAVIGER__ACCESS_TOKEN__TTL", "900s")]));
+    assert_eq!(settings.access_token.ttl, Duration::from_secs(900));
+    assert_eq!((settings.access_token.audience.as_str(), settings.database.pool_size), ("shop", 7));
+    assert_eq!(settings.sessions.grace, Duration::from_secs(30));
+    assert_eq!(settings.sessions.idle_ttl, Duration::from_secs(7 * 86_400));
+    assert_eq!(settings.sessions.absolute_ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!(load(None, &with(&[])).access_token.ttl, Duration::from_secs(600));
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_key_value_and_rule() {
+    let told = problems(&[
+        ("CLAVIGER__ACCESS_TOKEN__TTL", "10"),
+        ("CLAVIGER__REFRESH_TOKEN__GRACE", "61s"),
+        ("CLAVIGER__PASSWORD__BCRYPT_COST", "three"),
+        ("CLAVIGER__DATABASE__POOL_SIZE", "0"),
+        ("CLAVIGER__DATABASE__MIGRATE", "yes"),
+        ("CLAVIGER__LOG__FORMAT", "xml"),
+        ("CLAVIGER__TYPO__TTL", "1s"),
+        ("RUST_LOG", "info,=,"),
+        ("PORT", "65536"),
+        ("DATABASE_URL", "mysql://u:hunter2@h/d"),
+        ("JWT_SECRET", "short"),
+        ("REFRESH_SECRET", ""),
+    ]);
+    for expected in [
+        "has 12 problem(s)",
+        "access_token.ttl (from CLAVIGER__ACCESS_TOKEN__TTL): \"10\" is not a duration",
+        "refresh_token.grace (from CLAVIGER__REFRESH_TOKEN__GRACE): \"61s\" is not between 0s and 1m",
+        "password.bcrypt_cost (from CLAVIGER__PASSWORD__BCRYPT_COST): \"three\" is not a whole number from 4 to 16",
+        "database.pool_size (from CLAVIGER__DATABASE__POOL_SIZE): \"0\" is not a whole number from 1 to 1000",
+        "database.migrate (from CLAVIGER__DATABASE__MIGRATE): \"yes\" is not true or false",
+        "log.format (from CLAVIGER__LOG__FORMAT): \"xml\" is not one of auto, pretty, json",
+        "typo.ttl (from CLAVIGER__TYPO__TTL): there is no such setting; did you mean access_token.ttl?",
+        "log.level (from RUST_LOG)",
+        "server.port (from PORT): \"65536\" is not a whole number from 0 to 65535",
+        "database.url (from DATABASE_URL): must begin with postgres://",
+        "access_token.secrets (from JWT_SECRET): secret \"default\" is shorter than 32 bytes",
+        "refresh_token.keys (from default): is missing",
+    ] {
+        assert!(told.contains(expected), "{expected}\nis not in\n{told}");
+    }
+    assert!(!told.contains("hunter2"));
+}
+
+#[test]
+fn secrets_have_no_default() {
+    let told = config::load(None, &BTreeMap::new(), &BTreeMap::new()).unwrap_err().to_string();
+    for key in ["database.url", "access_token.secrets", "refresh_token.keys"] {
+        assert!(told.contains(&format!("{key} (from default): is missing")), "{told}");
+    }
+}
+
+#[test]
+fn the_refresh_secret_must_not_be_the_one_that_apis_hold() {
+    assert!(problems(&[("REFRESH_SECRET", JWT_SECRET)]).contains("must not repeat a secret of access_token.secrets"));
+    let list = format!("new:{REFRESH_SECRET},old:{JWT_SECRET}");
+    assert!(problems(&[("REFRESH_SECRET", &list)]).contains("must not repeat"));
+}
+
+#[test]
+fn secrets_may_come_from_files() {
+    let (jwt, url) = (file(&format!("{JWT_SECRET}\n")), file("postgres://u:hunter2@filed.example/d\r\n"));
+    let mut environment =
+        with(&[("JWT_SECRET_FILE", jwt.path().to_str().unwrap()), ("DATABASE_URL_FILE", url.path().to_str().unwrap())]);
+    environment.remove("JWT_SECRET");
+    environment.remove("DATABASE_URL");
+    let settings = load(None, &environment);
+    assert_eq!(settings.access_token_secrets[0].bytes(), JWT_SECRET.as_bytes());
+    assert!(settings.database.url.to_string().contains("filed.example"));
+
+    let toml = file(&format!("[access_token]\nsecrets_file = {:?}\n", jwt.path()));
+    environment.remove("JWT_SECRET_FILE");
+    assert_eq!(load(Some(toml.path()), &environment).access_token_secrets[0].bytes(), JWT_SECRET.as_bytes());
+
+    let told = problems(&[("JWT_SECRET_FILE", jwt.path().to_str().unwrap()), ("REFRESH_SECRET_FILE", "/no/such/file")]);
+    assert!(told.contains("is given twice, as a value and as a file"), "{told}");
+    assert!(told.contains("/no/such/file") && told.contains("cannot be read"), "{told}");
+}
+
+#[test]
+fn a_database_may_be_given_in_parts() {
+    let mut environment =
+        with(&[("POSTGRES_HOST", "parts.example"), ("POSTGRES_PASSWORD", "hunter2"), ("POSTGRES_DB", "app")]);
+    let url = |environment: &Environment| load(None, environment).database.url.to_string();
+    assert_eq!(url(&environment), "host db.example port 5432 user (the system's user) database claviger");
+    environment.insert("DATABASE_URL".into(), String::new());
+    assert_eq!(url(&environment), "host parts.example port 5432 user postgres database app");
+    environment.insert("POSTGRES_PASSWORD".into(), String::new());
+    environment.insert("POSTGRES_PASSWORD_FILE".into(), "/no/such/file".into());
+    let told = config::load(None, &environment, &BTreeMap::new()).unwrap_err().to_string();
+    assert!(told.contains("POSTGRES_PASSWORD_FILE") && told.contains("cannot be read"), "{told}");
+}
+
+#[test]
+fn a_broken_file_is_told_without_its_text() {
+    let broken = file("[access_token]\nsecrets = \"hunter2\nttl = \"1m\"\n");
+    let told = config::load(Some(broken.path()), &with(&[]), &BTreeMap::new()).unwrap_err().to_string();
+    assert!(told.contains("is not TOML near line") && !told.contains("hunter2"), "{told}");
+    let missing = config::load(Some(Path::new("/no/such/file.toml")), &with(&[]), &BTreeMap::new()).unwrap_err();
+    assert!(missing.to_string().contains("/no/such/file.toml cannot be read"), "{missing}");
+}
+
+#[test]
+fn keys_of_later_versions_are_accepted_with_a_warning() {
+    let reserved = [
+        ("CLAVIGER__THROTTLE__ENABLED", "false"),
+        ("CLAVIGER__COOKIE__SECURE", "true"),
+        ("CLAVIGER__CORS__ALLOWED_ORIGINS", "https://app.example"),
+    ];
+    let loaded = config::load(None, &with(&reserved), &BTreeMap::new()).unwrap();
+    let warnings = loaded.warnings.join("; ");
+    for key in ["throttle.enabled", "cookie.secure", "cors.allowed_origins"] {
+        assert!(warnings.contains(&format!("{key} has no effect in this version")), "{warnings}");
+    }
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let loaded = config::load(None, &with(&[("DATABASE_URL", "postgres://u:hunter2@h/d")]), &BTreeMap::new()).unwrap();
+    let shown = format!("{loaded:?}");
+    assert!(![JWT_SECRET, REFRESH_SECRET, "hunter2"].iter().any(|secret| shown.contains(secret)), "{shown}");
+}

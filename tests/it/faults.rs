@@ -1,1 +1,268 @@
+//! What goes wrong around the service: databases, clients and the service itself go away in the middle of things.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{
+    Account, Anonymous, PASSWORD, RestartableCluster, ServerProcess, TestApp, TestDatabase, wait_until,
+};
+
+/// Every call that needs the database is turned away in time, with no token.
+async fn assert_turned_away(account: &Account) {
+    let caller = &account.caller;
+    let started = Instant::now();
+    let body = json!({"email": "new@example.com", "password": PASSWORD});
+    let (refresh, me, login, register, logout, ready) = tokio::join!(
+        caller.refresh(&account.refresh_token),
+        caller.me(&account.access_token),
+        caller.login(&account.email, PASSWORD),
+        caller.post("/api/auth/register", body),
+        caller.post("/api/auth/logout", json!({"refresh_token": account.refresh_token})),
+        caller.get("/health/ready"),
+    );
+    for answer in [refresh, me, login, register, logout, ready] {
+        answer.assert_problem(503, "database_unavailable");
+        assert!(!answer.body.to_string().contains("token\":"), "{answer:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(caller.get("/health/live").await.status, 200);
+}
+
+async fn signed_in(caller: Anonymous, email: &str) -> Account {
+    let answer = caller.post("/api/auth/register", json!({"email": email, "password": PASSWORD})).await;
+    Account::of(caller, email, &answer)
+}
+
+#[tokio::test]
+async fn a_stopped_database_is_an_outage_that_ends_by_itself() {
+    let mut postgres = RestartableCluster::start().await;
+    let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
+    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+
+    postgres.stop();
+    assert_turned_away(&account).await;
+
+    postgres.restart().await;
+    wait_until("it is ready again", async || account.caller.get("/health/ready").await.status == 200).await;
+    account.refresh().await;
+    assert_eq!(account.me().await.status, 200);
+    assert!(server.log().contains("Connection refused") || server.log().contains("No such file"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_killed_database_is_an_outage_that_ends_by_itself() {
+    let mut postgres = RestartableCluster::start().await;
+    let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
+    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+
+    for pid in postgres.processes() {
+        drop(kill_process(pid, Signal::KILL));
+    }
+    assert_turned_away(&account).await;
+
+    postgres.restart().await;
+    wait_until("it is ready again", async || account.caller.get("/health/ready").await.status == 200).await;
+    account.refresh().await;
+}
+
+#[tokio::test]
+async fn a_frozen_database_is_an_outage_that_ends_by_itself() {
+    let postgres = RestartableCluster::start().await;
+    let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
+    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+    let signal = |signal| postgres.processes().into_iter().for_each(|pid| kill_process(pid, signal).unwrap());
+
+    signal(Signal::STOP);
+    assert_turned_away(&account).await;
+    assert_turned_away(&account).await;
+
+    signal(Signal::CONT);
+    // What was sent before the freeze may be done now: the logout for one, which was not confirmed.
+    wait_until("it is ready again", async || account.caller.get("/health/ready").await.status == 200).await;
+    account = Account::of(
+        account.caller.clone(),
+        "ada@example.com",
+        &account.caller.login("ada@example.com", PASSWORD).await,
+    );
+    account.refresh().await;
+    assert_eq!(account.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn locked_tables_are_an_outage_that_ends_by_itself() {
+    let app = TestApp::start().await;
+    let mut account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users, sessions").await.unwrap();
+    account.caller.refresh(&account.refresh_token).await.assert_problem(503, "database_unavailable");
+    account.me().await.assert_problem(503, "database_unavailable");
+    drop(holder);
+    drop(other);
+    account.refresh().await;
+}
+
+#[tokio::test]
+async fn terminated_connections_cost_at_most_the_requests_that_used_them() {
+    let app = TestApp::start().await;
+    let mut account = app.register("ada@example.com").await;
+    for _ in 0..5 {
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
+                   where datname = current_database() and pid <> pg_backend_pid()";
+        app.database.execute(sql).await;
+        wait_until("a refresh succeeds", async || {
+            let answer = account.caller.refresh(&account.refresh_token).await;
+            if answer.status == 200 {
+                answer.text("refresh_token").clone_into(&mut account.refresh_token);
+            } else {
+                answer.assert_problem(503, "database_unavailable");
+            }
+            answer.status == 200
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_killed_in_the_middle_of_refreshes_signs_nobody_out() {
+    let database = TestDatabase::migrated().await;
+    let mut server = ServerProcess::ready(&database.url, &[]).await;
+    let port = server.address.port().to_string();
+    let mut accounts = Vec::new();
+    for index in 0..12 {
+        accounts.push(signed_in(server.anonymous(), &format!("user{index}@example.com")).await);
+    }
+    let enough = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> =
+        accounts.into_iter().map(|account| tokio::spawn(keep_going(account, Arc::clone(&enough)))).collect();
+
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.signal(Signal::KILL);
+        server.exit_code().await;
+        server = ServerProcess::ready(&database.url, &[("PORT", &port)]).await;
+    }
+    enough.store(true, Ordering::Relaxed);
+
+    let (mut refreshed, mut retried) = (0, 0);
+    for client in clients {
+        let (successes, failures) = client.await.unwrap();
+        refreshed += successes;
+        retried += failures;
+    }
+    assert!(refreshed > 100 && retried > 10, "{refreshed} refreshes, {retried} retries");
+    assert_eq!(database.number("select count(*) from sessions where ended_at is null").await, 12);
+}
+
+/// A client as docs/api.md wants it: it retries the same token until it gets an answer, and takes only a 401 for an end.
+async fn keep_going(mut account: Account, enough: Arc<AtomicBool>) -> (u32, u32) {
+    let (mut successes, mut failures) = (0, 0);
+    while !enough.load(Ordering::Relaxed) || successes == 0 {
+        let request = account.caller.request(reqwest::Method::POST, "/api/auth/refresh");
+        let sent = request.json(&json!({"refresh_token": account.refresh_token})).send().await;
+        match sent.map(|response| response.json::<serde_json::Value>()) {
+            Ok(body) => match body.await {
+                Ok(body) if body["refresh_token"].is_string() => {
+                    body["refresh_token"].as_str().unwrap().clone_into(&mut account.refresh_token);
+                    successes += 1;
+                }
+                Ok(body) => {
+                    assert_eq!(body["status"], 503, "{body}");
+                    failures += 1;
+                }
+                Err(_) => failures += 1,
+            },
+            Err(_) => {
+                failures += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    (successes, failures)
+}
+
+/// A pseudo-random number below `below`, the same in every run.
+fn dice(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+#[tokio::test]
+async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
+    let app = TestApp::start().await;
+    let mut accounts = Vec::new();
+    for index in 0..10 {
+        accounts.push(app.register(&format!("user{index}@example.com")).await);
+    }
+    let mut state = 42;
+    for round in 0..1000 {
+        let account = &accounts[round % accounts.len()];
+        let (path, body) = match dice(&mut state, 4) {
+            0 => ("register", json!({"email": format!("new{round}@example.com"), "password": PASSWORD})),
+            1 => ("login", json!({"email": account.email, "password": PASSWORD})),
+            _ => ("refresh", json!({"refresh_token": account.refresh_token})),
+        };
+        let body = body.to_string();
+        let request = format!(
+            "POST /api/auth/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        // Some go away before they have said all of it, some before the answer, some just after.
+        let said =
+            if dice(&mut state, 5) == 0 { dice(&mut state, request.len() as u64) as usize } else { request.len() };
+        let patience = Duration::from_micros(dice(&mut state, 8000));
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(&request.as_bytes()[..said]).await.unwrap();
+        tokio::time::sleep(patience).await;
+        drop(stream);
+    }
+
+    let idle = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+                and state not in ('idle')";
+    wait_until("every statement is done", async || app.database.number(idle).await == 0).await;
+    wait_until("every connection is back", async || {
+        let (all, available) = app.store.connections();
+        all == available && all > 0
+    })
+    .await;
+    assert_eq!(
+        app.database
+            .number("select count(*) from users u where not exists (select from sessions s where s.user_id = u.id)")
+            .await,
+        0
+    );
+    assert_eq!(app.database.number("select count(*) from sessions where ended_at is not null").await, 0);
+    assert!(app.database.number("select count(*) from users").await > 10, "some registrations were finished");
+    for account in &mut accounts {
+        account.refresh().await;
+        account.refresh().await;
+        assert_eq!(account.me().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_at_the_start_is_named_without_its_password_and_waited_for() {
+    let url = "postgres://keeper:hunter2@127.0.0.1:9/claviger?connect_timeout=1";
+    let server = ServerProcess::listening(url, &[]).await;
+    server.anonymous().get("/health/ready").await.assert_problem(503, "database_unavailable");
+    assert_eq!(server.anonymous().get("/health").await.status, 200);
+    wait_until("it has tried twice", async || server.log().matches("the database is not ready").count() >= 2).await;
+    let log = server.log();
+    assert!(log.contains("host 127.0.0.1 port 9 user keeper database claviger"), "{log}");
+    assert!(log.contains("Connection refused"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+    drop(server);
+
+    // Comes later: a database without our schema, which the server then makes.
+    let fresh = TestDatabase::empty().await;
+    let unmigrated = ServerProcess::listening(&fresh.url, &[("CLAVIGER__DATABASE__MIGRATE", "false")]).await;
+    unmigrated.anonymous().get("/health/ready").await.assert_problem(503, "database_unavailable");
+    assert_eq!(fresh.migrate_to(None).await as i32, claviger::store::migrations::newest_version());
+    wait_until("it is ready", async || unmigrated.anonymous().get("/health/ready").await.status == 200).await;
+}

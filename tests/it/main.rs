@@ -23,6 +23,7 @@ mod config;
 mod dev;
 mod docs;
 mod faults;
+mod forgery;
 mod migrations;
 mod processes;
 mod races;

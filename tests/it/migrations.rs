@@ -1,1 +1,92 @@
+//! The schema: made by one of many starters, on populated tables, with named constraints.
 
+use claviger::store::migrations::{migrate, newest_version};
+
+use crate::support::{ServerProcess, TestDatabase, wait_until};
+
+/// Rows that existed before the next migration came, one file for each version.
+fn rows_as_of(version: i32) -> String {
+    let file = format!("{}/tests/it/populated/V{version:04}.sql", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}; say which rows {version} has"))
+}
+
+#[tokio::test]
+async fn every_migration_runs_on_tables_that_have_rows() {
+    let database = TestDatabase::empty().await;
+    for version in 1..=newest_version() {
+        assert_eq!(database.migrate_to(Some(version)).await, 1, "version {version}");
+        database.execute(&rows_as_of(version)).await;
+    }
+    assert!(database.number("select count(*) from users").await > 0);
+    assert!(database.number("select count(*) from sessions").await > 0);
+    assert_eq!(database.migrate_to(None).await, 0, "a second run has nothing to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_starters_at_once_migrate_once() {
+    for _ in 0..5 {
+        let database = TestDatabase::empty().await;
+        let starters: Vec<_> = (0..8)
+            .map(|_| {
+                let settings = database.settings();
+                tokio::spawn(async move { migrate(&settings, None).await.unwrap() })
+            })
+            .collect();
+        let mut applied = Vec::new();
+        for starter in starters {
+            applied.push(starter.await.unwrap());
+        }
+        applied.sort_unstable();
+        assert_eq!(applied.iter().sum::<usize>(), newest_version() as usize, "{applied:?}");
+        assert_eq!(applied[..7], [0; 7]);
+    }
+}
+
+#[tokio::test]
+async fn two_servers_that_start_at_once_on_an_empty_database_both_get_ready() {
+    let database = TestDatabase::empty().await;
+    let (one, other) = tokio::join!(ServerProcess::ready(&database.url, &[]), ServerProcess::ready(&database.url, &[]));
+    for server in [one, other] {
+        assert!(!server.log().contains("ERROR"), "{}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn an_older_program_starts_on_a_newer_schema() {
+    let database = TestDatabase::migrated().await;
+    database.execute("insert into refinery_schema_history values (9999, 'from_the_future', now()::text, '1')").await;
+    drop(ServerProcess::ready(&database.url, &[]).await);
+}
+
+#[tokio::test]
+async fn a_schema_that_was_changed_behind_our_back_stops_the_start() {
+    let database = TestDatabase::migrated().await;
+    database.execute("update refinery_schema_history set checksum = '1' where version = 1").await;
+    let mut server = ServerProcess::listening(&database.url, &[]).await;
+    assert_eq!(server.exit_code().await, Some(1));
+    wait_until("it says why", async || server.log().contains("the schema cannot be migrated")).await;
+}
+
+#[tokio::test]
+async fn every_constraint_has_a_name_that_code_can_rely_on() {
+    let database = TestDatabase::migrated().await;
+    let sql = "select conname::text from pg_constraint where conrelid in ('users'::regclass, 'sessions'::regclass) \
+               and contype <> 'n' order by 1";
+    let names: Vec<String> = database.rows(sql).await.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        names,
+        [
+            "sessions_ended_by_check",
+            "sessions_ended_check",
+            "sessions_generation_check",
+            "sessions_pkey",
+            "sessions_rotation_key_check",
+            "sessions_secret_hash_check",
+            "sessions_user_id_fkey",
+            "users_email_key",
+            "users_pkey",
+            "users_profile_check",
+            "users_role_check",
+        ]
+    );
+}

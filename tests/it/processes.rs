@@ -1,1 +1,201 @@
+//! The program as its operator meets it: signals, logs, commands.
 
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{JWT_SECRET, PASSWORD, REFRESH_SECRET, ServerProcess, TestDatabase, environment, wait_until};
+
+fn claviger(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn requests_in_flight_finish_after_sigterm_and_new_ones_are_refused() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let database = TestDatabase::migrated().await;
+        let settings = [("CLAVIGER__PASSWORD__BCRYPT_COST", "12")];
+        let mut server = ServerProcess::ready(&database.url, &settings).await;
+        let (caller, address) = (server.anonymous(), server.address);
+        let slow = tokio::spawn(async move {
+            caller.post("/api/auth/register", json!({"email": "a@b.example", "password": PASSWORD})).await
+        });
+        // The connection is used before the signal, so that its request is in flight for sure.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+
+        server.signal(signal);
+        wait_until("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+
+        let answer = slow.await.unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.header("connection"), "close");
+        assert_eq!(server.exit_code().await, Some(0));
+        assert_eq!(database.number("select count(*) from sessions").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_shutdown() {
+    let database = TestDatabase::migrated().await;
+    let mut server = ServerProcess::ready(&database.url, &[]).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut [0; 1024]).await.unwrap() > 0);
+    let started = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code().await, Some(0));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_is_cut_off_at_the_configured_end() {
+    let database = TestDatabase::migrated().await;
+    let settings = [("CLAVIGER__SERVER__SHUTDOWN_TIMEOUT", "1s"), ("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "60s")];
+    let mut server = ServerProcess::ready(&database.url, &settings).await;
+    let mut other = database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+    let caller = server.anonymous();
+    let hanging = tokio::spawn(async move {
+        caller
+            .request(reqwest::Method::POST, "/api/auth/login")
+            .json(&json!({"email": "a@b.example", "password": "x"}))
+            .send()
+            .await
+    });
+    wait_until("it hangs", async || {
+        database.number("select count(*) from pg_stat_activity where wait_event_type = 'Lock'").await > 0
+    })
+    .await;
+    let started = Instant::now();
+    server.signal(Signal::TERM);
+    server.exit_code().await;
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(hanging.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn the_log_has_a_line_for_each_request_and_no_secret() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[("RUST_LOG", "trace")]).await;
+    let caller = server.anonymous();
+    let answer = caller.post("/api/auth/register", json!({"email": "a@b.example", "password": PASSWORD})).await;
+    let (access, refresh) = (answer.text("access_token").to_owned(), answer.text("refresh_token").to_owned());
+    let next = caller.refresh_keyed(&refresh, "the-idempotency-key").await;
+    caller.me(&access).await;
+    caller.get(&format!("/api/auth/me?access_token={access}")).await;
+    caller.get(&format!("/nowhere/{refresh}")).await;
+    caller.login("a@b.example", "a wrong password").await;
+    caller.post("/api/auth/logout", json!({"refresh_token": next.text("refresh_token")})).await;
+
+    wait_until("all lines are there", async || server.log().matches("\"answered\"").count() >= 7).await;
+    let log = server.log();
+    for secret in [
+        PASSWORD,
+        "a wrong password",
+        &access,
+        &refresh,
+        next.text("refresh_token"),
+        next.text("access_token"),
+        "the-idempotency-key",
+        JWT_SECRET,
+        REFRESH_SECRET,
+        "$2b$",
+    ] {
+        assert!(!log.contains(secret), "the log contains {secret}");
+    }
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let line = lines.iter().find(|line| line["route"] == "/api/auth/refresh").unwrap();
+    assert_eq!((&line["status"], &line["span"]["method"]), (&json!(200), &json!("POST")));
+    assert_eq!(line["span"]["request_id"], next.header("x-request-id"));
+    assert!(line["milliseconds"].is_number() && line["peer"] == "127.0.0.1");
+}
+
+#[tokio::test]
+async fn the_health_command_says_whether_the_server_is_ready() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    let port = server.address.port().to_string();
+    let ready = claviger(&["health"], &[("PORT", &port)]);
+    assert!(ready.status.success(), "{}", text(&ready));
+    database.execute("drop table refinery_schema_history").await;
+    let unready = claviger(&["health"], &[("PORT", &port)]);
+    assert!(!unready.status.success() && text(&unready).contains("503"), "{}", text(&unready));
+    drop(server);
+    assert!(!claviger(&["health"], &[("PORT", &port)]).status.success());
+}
+
+#[tokio::test]
+async fn an_operator_disables_and_enables_accounts() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    let caller = server.anonymous();
+    caller.post("/api/auth/register", json!({"email": "ada@example.com", "password": PASSWORD})).await;
+    let run = |arguments: &[&str]| claviger(arguments, &[("DATABASE_URL", &database.url)]);
+
+    let disabled = run(&["user", "disable", "Ada@Example.com"]);
+    assert!(disabled.status.success() && text(&disabled).contains("1 live session(s) ended"), "{}", text(&disabled));
+    caller.login("ada@example.com", PASSWORD).await.assert_problem(403, "account_disabled");
+    assert!(run(&["user", "enable", "ada@example.com"]).status.success());
+    assert_eq!(caller.login("ada@example.com", PASSWORD).await.status, 200);
+    for email in ["nobody@example.com", "nonsense"] {
+        for command in ["disable", "enable"] {
+            assert_eq!(run(&["user", command, email]).status.code(), Some(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn check_config_shows_all_but_the_secrets() {
+    let variables = environment("postgres://keeper:hunter2@db.example/claviger");
+    let pairs: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let good = claviger(&["check-config"], &pairs);
+    let shown = text(&good);
+    assert!(good.status.success() && shown.contains("The configuration is good."), "{shown}");
+    assert!(shown.contains("host db.example port 5432 user keeper database claviger"), "{shown}");
+    assert!(shown.contains("CLAVIGER__PASSWORD__BCRYPT_COST") && shown.contains("Warning"), "{shown}");
+    assert!(![JWT_SECRET, REFRESH_SECRET, "hunter2"].iter().any(|secret| shown.contains(secret)), "{shown}");
+
+    let bad = claviger(&["check-config"], &[("JWT_SECRET", "changeme"), ("PORT", "x"), ("CLAVIGER__NO__SUCH", "1")]);
+    let problems = text(&bad);
+    assert_eq!(bad.status.code(), Some(1));
+    for key in ["access_token.secrets", "refresh_token.keys", "database.url", "server.port", "no.such"] {
+        assert!(problems.contains(key), "{key}: {problems}");
+    }
+    assert!(!problems.contains("changeme"), "{problems}");
+    let served = claviger(&["serve"], &[("JWT_SECRET", "changeme")]);
+    assert_eq!(served.status.code(), Some(1), "the same problems stop the start");
+}
+
+#[tokio::test]
+async fn new_keys_are_good_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    assert!(claviger(&["keys", "new", "--dir", dir], &[]).status.success());
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (jwt, refresh) = (read("jwt_secret"), read("refresh_secret"));
+    assert_ne!(jwt, refresh);
+    let again = claviger(&["keys", "new", "--dir", dir], &[]);
+    assert!(text(&again).contains("kept"), "{}", text(&again));
+    assert_eq!((read("jwt_secret"), read("refresh_secret")), (jwt, refresh));
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&folder.path().join("jwt_secret").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let files = [
+        ("JWT_SECRET_FILE", format!("{dir}/jwt_secret")),
+        ("REFRESH_SECRET_FILE", format!("{dir}/refresh_secret")),
+        ("DATABASE_URL", "postgres://h/d".to_owned()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let checked = claviger(&["check-config"], &files);
+    assert!(checked.status.success(), "{}", text(&checked));
+}

@@ -33,34 +33,37 @@ async fn raw(app: &TestApp, path: &str, content_type: &str, body: Vec<u8>) -> An
 #[tokio::test]
 async fn bodies_that_are_no_json_object_are_refused_without_a_word_of_them() {
     let app = TestApp::start().await;
-    let deep = format!("{{\"profile\":{}1{}}}", "[".repeat(7000), "]".repeat(7000));
     for path in ["/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout"] {
         for body in [
-            "{",
-            "}",
-            "[]",
-            "[\"ada@example.com\", \"hunter2\"]",
-            "null",
-            "5",
-            "\"hunter2\"",
-            "{\"password\": hunter2}",
-            "{\"email\": \"a\"} {\"b\": 1}",
-            "{\"email\": \"\\ud800\", \"refresh_token\": \"\\ud800\"}",
-            "\u{feff}{}",
-            &deep,
-            "{\"email\": \"a\", \"email\": \"b\", \"refresh_token\": \"a\", \"refresh_token\": \"b\"}",
+            &b"{"[..],
+            b"}",
+            b"[]",
+            b"[\"ada@example.com\", \"hunter2\"]",
+            b"null",
+            b"5",
+            b"\"hunter2\"",
+            b"{\"password\": hunter2}",
+            b"{\"email\": \"a\"} {\"b\": 1}",
+            b"{\"email\": \"\\ud800\", \"refresh_token\": \"\\ud800\"}",
+            b"{\"email\": \"a\", \"email\": \"b\", \"refresh_token\": \"a\", \"refresh_token\": \"b\"}",
+            b"\xef\xbb\xbf{}",
+            b"{\"email\": \"\xff\", \"refresh_token\": \"\xff\"}",
         ] {
-            let answer = raw(&app, path, "application/json", body.into()).await;
-            if path.ends_with("logout") || path.ends_with("refresh") || !body.starts_with(&deep[..20]) {
-                assert!(answer.status == 400 || body == deep || answer.status == 422, "{path} {body}: {answer:?}");
-            }
-            assert!(answer.status.is_client_error() || answer.status == 204, "{path} {body}: {answer:?}");
+            let answer = raw(&app, path, "application/json", body.to_vec()).await;
+            answer.assert_problem(400, "malformed_request");
             assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
         }
-        let answer =
-            raw(&app, path, "application/json", b"{\"email\": \"\xff\", \"refresh_token\": \"\xff\"}".to_vec()).await;
-        answer.assert_problem(400, "malformed_request");
     }
+}
+
+#[tokio::test]
+async fn nesting_deeper_than_anybody_needs_is_refused_where_it_is_read() {
+    let app = TestApp::start().await;
+    let body = format!("{{\"profile\":{}1{}}}", "[".repeat(7000), "]".repeat(7000)).into_bytes();
+    let answer = raw(&app, "/api/auth/register", "application/json", body.clone()).await;
+    answer.assert_problem(400, "malformed_request");
+    let ignored = raw(&app, "/api/auth/refresh", "application/json", body).await;
+    ignored.assert_problem(401, "refresh_token_missing");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use claviger::config::{self, Database, PostgresUrl};
 use claviger::dev::binaries::Binaries;
 use claviger::dev::cluster::{Cluster, Purpose};
 use claviger::store::migrations::migrate;
+use rustix::process::Pid;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
@@ -36,14 +37,44 @@ impl TestDatabase {
 
     /// One with nothing in it.
     pub(crate) async fn empty() -> Self {
-        let server = SERVER.get_or_init(Server::start).await;
+        Self::on(SERVER.get_or_init(Server::start).await).await
+    }
+
+    async fn on(server: &Server) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let name = format!("claviger_test_{now}_{}", Uuid::new_v4().simple());
         let database = Self { url: server.url(&name), admin_url: server.url("postgres"), name };
-        // Copying a template takes a lock that another copy may hold for a moment.
         let create = format!("create database {}", database.name);
         connect(&database.admin_url).await.batch_execute(&create).await.unwrap();
         database
+    }
+
+    /// One with our schema on a server that counts statements, and the means to read the counts.
+    pub(crate) async fn counting() -> Self {
+        static OWN: OnceCell<Server> = OnceCell::const_new();
+        let server = match SERVER.get_or_init(Server::start).await {
+            ours @ Server::Ours(_) => ours,
+            Server::Given(_) => OWN.get_or_init(async || Server::Ours(own_cluster(&[]).await)).await,
+        };
+        let database = Self::on(server).await;
+        database.migrate_to(None).await;
+        database.execute("create extension pg_stat_statements").await;
+        database
+    }
+
+    /// How many statements ran in this database since the last call, without those that ask.
+    pub(crate) async fn statements(&self) -> i64 {
+        let here = "dbid = (select oid from pg_database where datname = current_database())";
+        let sum = format!(
+            "select coalesce(sum(calls), 0) from pg_stat_statements where {here} and query not ilike '%pg_stat_statements%'"
+        );
+        let count = self.number(&sum).await;
+        self.execute(&format!(
+            "select pg_stat_statements_reset(0, oid, 0) from pg_database where datname = '{}'",
+            self.name
+        ))
+        .await;
+        count
     }
 
     pub(crate) async fn migrate_to(&self, version: Option<i32>) -> usize {
@@ -131,6 +162,52 @@ pub(crate) async fn own_cluster(settings: &[&str]) -> Cluster {
     let binaries = Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"));
     let folder: PathBuf = std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()));
     Cluster::start(&binaries, &folder, Purpose::Test(settings)).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A private server that can be stopped and started again on the same data.
+pub(crate) struct RestartableCluster {
+    binaries: Binaries,
+    folder: PathBuf,
+    pub(crate) cluster: Cluster,
+}
+
+impl RestartableCluster {
+    pub(crate) async fn start() -> Self {
+        let path = config::environment().remove("PATH").unwrap_or_default();
+        let binaries = Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"));
+        let folder = std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()));
+        let cluster = Cluster::start(&binaries, &folder, Purpose::Development).await.unwrap();
+        Self { binaries, folder, cluster }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.cluster.stop().unwrap();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.cluster = Cluster::start(&self.binaries, &self.folder, Purpose::Development).await.unwrap();
+    }
+
+    /// The process ids of the server and of all its children.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        let pid_file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let postmaster = pid_file.lines().next().unwrap().parse::<i32>().unwrap();
+        let entries =
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let parent = |pid: i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
+        };
+        let children = entries.filter_map(|name| name.parse().ok()).filter(|pid| parent(*pid) == Some(postmaster));
+        std::iter::once(postmaster).chain(children).filter_map(Pid::from_raw).collect()
+    }
+}
+
+impl Drop for RestartableCluster {
+    fn drop(&mut self) {
+        drop_quietly(self.cluster.stop());
+        drop_quietly(std::fs::remove_dir_all(&self.folder));
+    }
 }
 
 async fn connect(url: &str) -> Client {

@@ -5,7 +5,7 @@ mod database;
 mod process;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp};
-pub(crate) use database::{TestDatabase, own_cluster};
+pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
 pub(crate) use process::{ServerProcess, wait_until};
 
 use std::collections::BTreeMap;
