@@ -137,9 +137,9 @@ pub fn load(
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
+const YEARS: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// The one list of keys, types and ranges. None means that the reader has noted a problem.
 fn read(r: &mut Reader) -> Option<Settings> {
@@ -233,7 +233,7 @@ pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, 
 }
 
 fn read_database(r: &mut Reader) -> Option<Database> {
-    const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=MINUTE;
+    const WAIT: RangeInclusive<Duration> = SECOND..=MINUTE;
     let url = r.postgres_url("database.url");
     let pool_size = r.number("database.pool_size", 1..=1000);
     let wait_timeout = r.duration("database.wait_timeout", WAIT);

@@ -199,10 +199,12 @@ impl Reader {
 }
 
 fn shown_value(key: &str, value: &Value) -> String {
-    match value {
-        Value::String(text) if text.is_empty() => "(empty)".to_owned(),
-        _ if SECRET_KEYS.contains(&key) => "(secret)".to_owned(),
-        _ => value.to_string(),
+    if value.as_str() == Some("") {
+        "(empty)".to_owned()
+    } else if SECRET_KEYS.contains(&key) {
+        "(secret)".to_owned()
+    } else {
+        value.to_string()
     }
 }
 
@@ -224,9 +226,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn show_duration(duration: Duration) -> String {
-    if duration.subsec_millis() > 0 {
-        return format!("{duration:?}");
-    }
     let seconds = duration.as_secs();
     let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
     let whole = units.into_iter().find(|(size, _)| seconds > 0 && seconds.is_multiple_of(*size));

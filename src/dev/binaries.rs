@@ -38,7 +38,7 @@ impl Binaries {
         if let Some(folder) = configured {
             return Some(folder.to_owned()).filter(|folder| is_server(folder)).map(Self).ok_or(NotFound);
         }
-        let mut versions: Vec<(u32, PathBuf)> = VERSIONED.iter().flat_map(|place| installed(place)).collect();
+        let mut versions: Vec<(u32, PathBuf)> = VERSIONED.iter().flat_map(installed).collect();
         versions.sort_by_key(|(version, _)| Reverse(*version));
         let on_path = search_path.split(':').filter(|folder| folder.starts_with('/')).map(PathBuf::from);
         let mut folders = versions.into_iter().map(|(_, folder)| folder).chain(on_path);

@@ -43,7 +43,7 @@ impl Purpose<'_> {
 
 /// The superuser, and the database that is made.
 const NAME: &str = "claviger";
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 /// A Unix socket's path may have 107 bytes.

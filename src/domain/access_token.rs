@@ -39,7 +39,7 @@ pub struct AccessTokens {
     verifying: Vec<DecodingKey>,
 }
 
-/// The claims of a token, in the names of RFC 7519, RFC 9068 and OpenID Connect.
+/// The claims of a token, in the names of RFC 7519, RFC 9068 and `OpenID` Connect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued it.
@@ -133,11 +133,11 @@ impl AccessTokens {
             email: String::new(),
             role: Role::User,
             created_at: now,
-            ends_at: now + Duration::from_secs(3600),
+            ends_at: now + Duration::from_hours(1),
             now,
         };
-        let token = self.issue(&session).map_err(|_: jsonwebtoken::errors::Error| SelfTestFailed)?;
-        self.verify(&token.text).map(drop).map_err(|_: Refused| SelfTestFailed)
+        let verified = self.issue(&session).is_ok_and(|token| self.verify(&token.text).is_ok());
+        verified.then_some(()).ok_or(SelfTestFailed)
     }
 
     /// A token for a live session, which it never outlives.
@@ -174,10 +174,9 @@ impl AccessTokens {
         for key in &self.verifying {
             match jsonwebtoken::decode::<Claims>(text, key, &self.validation) {
                 Ok(token) if self.understands(&token.header) => return Ok(token.claims),
-                Ok(_) => return Err(Refused::Invalid),
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
                 Err(error) if *error.kind() == ErrorKind::ExpiredSignature => refused = Refused::Expired,
-                Err(_) => return Err(Refused::Invalid),
+                Ok(_) | Err(_) => return Err(Refused::Invalid),
             }
         }
         Err(refused)
@@ -226,7 +225,7 @@ mod tests {
             issuer: "claviger".into(),
             audience: "api".into(),
             typ: "JWT".into(),
-            ttl: Duration::from_secs(600),
+            ttl: Duration::from_mins(10),
         };
         AccessTokens::new(policy, &Secret::parse_list(secrets).unwrap()).unwrap()
     }
@@ -238,7 +237,7 @@ mod tests {
             user_id: Uuid::new_v4(),
             email: "ada@example.com".into(),
             role: Role::User,
-            created_at: now - Duration::from_secs(60),
+            created_at: now - Duration::from_mins(1),
             ends_at: now + time::Duration::seconds(ends_in),
             now,
         }

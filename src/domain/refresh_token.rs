@@ -282,8 +282,8 @@ mod tests {
         let keys = keys(NEW);
         let token = token(&keys);
         let shown = format!("{token:?} {keys:?} {:?}", keys.successors(&token).unwrap());
-        let hex: String = token.secret.iter().map(|b| format!("{b:02x}")).collect();
-        assert!(!shown.contains(&hex) && !shown.contains(&format!("{:?}", &token.secret[..4])), "{shown}");
+        let listed = format!("{:?}", &token.secret[..4]);
+        assert!(!shown.contains(listed.trim_matches(['[', ']'])), "{shown}");
         assert!(!shown.contains("rt1_"), "{shown}");
     }
 

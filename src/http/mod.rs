@@ -44,6 +44,7 @@ where
 }
 
 /// How much of a request's body is read.
+#[must_use]
 pub fn payload_limit() -> web::PayloadConfig {
     web::PayloadConfig::new(body::MAX_BYTES)
 }

@@ -1,5 +1,6 @@
 //! Sessions: starting, refreshing and ending them.
 
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -107,7 +108,7 @@ pub(super) async fn refresh(
 
 /// The `Idempotency-Key` header, whose bytes mean nothing to us.
 fn idempotency_key(request: &HttpRequest) -> Result<Option<&[u8]>, ApiError> {
-    let mut keys = request.headers().get_all("idempotency-key").map(|value| value.as_bytes());
+    let mut keys = request.headers().get_all("idempotency-key").map(HeaderValue::as_bytes);
     let key = keys.next();
     let good = key.is_none_or(|key| (1..=255).contains(&key.len())) && keys.next().is_none();
     let refuse =

@@ -63,11 +63,9 @@ async fn lock(client: &Client) -> Result<(), tokio_postgres::Error> {
     loop {
         // The simple protocol, so that a pooler in between cannot mix up prepared statements.
         let answer = client.simple_query(&format!("select pg_try_advisory_lock({LOCK})")).await?;
-        let taken = answer.iter().any(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
-            _ => false,
-        });
-        if taken {
+        let taken =
+            |message: &SimpleQueryMessage| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+        if answer.iter().any(taken) {
             return Ok(());
         }
         if !waiting {

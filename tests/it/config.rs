@@ -32,12 +32,12 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn the_environment_covers_the_file_and_the_file_covers_the_defaults() {
     let file = file("[access_token]\nttl = \"20m\"\naudience = \"shop\"\n[database]\npool_size = 7\n");
     let settings = load(Some(file.path()), &with(&[("CLAVIGER__ACCESS_TOKEN__TTL", "900s")]));
-    assert_eq!(settings.access_token.ttl, Duration::from_secs(900));
+    assert_eq!(settings.access_token.ttl, Duration::from_mins(15));
     assert_eq!((settings.access_token.audience.as_str(), settings.database.pool_size), ("shop", 7));
     assert_eq!(settings.sessions.grace, Duration::from_secs(30));
-    assert_eq!(settings.sessions.idle_ttl, Duration::from_secs(7 * 86_400));
-    assert_eq!(settings.sessions.absolute_ttl, Duration::from_secs(30 * 86_400));
-    assert_eq!(load(None, &with(&[])).access_token.ttl, Duration::from_secs(600));
+    assert_eq!(settings.sessions.idle_ttl, Duration::from_hours(168));
+    assert_eq!(settings.sessions.absolute_ttl, Duration::from_hours(720));
+    assert_eq!(load(None, &with(&[])).access_token.ttl, Duration::from_mins(10));
 }
 
 #[test]

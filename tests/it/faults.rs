@@ -62,7 +62,7 @@ async fn a_killed_database_is_an_outage_that_ends_by_itself() {
     let mut account = signed_in(server.anonymous(), "ada@example.com").await;
 
     for pid in postgres.processes() {
-        drop(kill_process(pid, Signal::KILL));
+        let _gone_already = kill_process(pid, Signal::KILL);
     }
     assert_turned_away(&account).await;
 
@@ -166,8 +166,8 @@ async fn keep_going(mut account: Account, enough: Arc<AtomicBool>) -> (u32, u32)
     while !enough.load(Ordering::Relaxed) || successes == 0 {
         let request = account.caller.request(reqwest::Method::POST, "/api/auth/refresh");
         let sent = request.json(&json!({"refresh_token": account.refresh_token})).send().await;
-        match sent.map(|response| response.json::<serde_json::Value>()) {
-            Ok(body) => match body.await {
+        if let Ok(body) = sent.map(reqwest::Response::json::<serde_json::Value>) {
+            match body.await {
                 Ok(body) if body["refresh_token"].is_string() => {
                     body["refresh_token"].as_str().unwrap().clone_into(&mut account.refresh_token);
                     successes += 1;
@@ -177,11 +177,10 @@ async fn keep_going(mut account: Account, enough: Arc<AtomicBool>) -> (u32, u32)
                     failures += 1;
                 }
                 Err(_) => failures += 1,
-            },
-            Err(_) => {
-                failures += 1;
-                tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        } else {
+            failures += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     (successes, failures)

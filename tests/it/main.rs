@@ -9,9 +9,11 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::default_trait_access,
+    clippy::format_collect,
     clippy::too_many_lines,
-    missing_docs,
     reason = "a test that panics has done its work, and its name is its documentation"
 )]
 

@@ -93,9 +93,9 @@ async fn nothing_lives_after(two: &TwoServers, end: impl AsyncFn(&Account)) {
         for (status, successor) in answers {
             assert!(matches!(status, 200 | 401), "round {round}: {status}");
             if status == 200 {
-                before += 1
+                before += 1;
             } else {
-                after += 1
+                after += 1;
             }
             if let Some(successor) = successor {
                 assert_eq!(callers[1].refresh(&successor).await.status, 401, "round {round}");

@@ -20,7 +20,7 @@ struct TlsPostgres {
 fn free_port() -> u16 {
     // Below the range from which the kernel gives out ports of outgoing connections.
     let start = 20_000 + (std::process::id() % 10_000) as u16;
-    (start..).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    (start..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 impl TlsPostgres {

@@ -143,7 +143,8 @@ impl Server {
 
     /// Drops what runs that were killed left behind: their names have the time of their making.
     async fn sweep(&self) {
-        let hour_ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_secs(3600);
+        let hour_ago =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap().checked_sub(Duration::from_hours(1)).unwrap();
         let client = connect(&self.url("postgres")).await;
         let names = client.query("select datname from pg_database where datname like 'claviger\\_test\\_%'", &[]);
         for row in names.await.unwrap() {

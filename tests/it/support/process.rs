@@ -94,7 +94,7 @@ pub(crate) fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) -> im
 async fn wait(what: String, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_mins(1), "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,0 +1,152 @@
+//! A refresh token is presented: one statement decides what it is worth, and acts.
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
+use crate::domain::session::{Device, EndedBy, Ending, LiveSession, SessionPolicy};
+use crate::store::{Error, query_opt, users};
+
+/// A genuine refresh token as a client presents it.
+#[derive(Debug)]
+pub struct Presented<'a> {
+    /// The token.
+    pub token: &'a RefreshToken,
+    /// What may follow it; the first is issued by a rotation.
+    pub successors: &'a Successors,
+    /// SHA-256 of the request's `Idempotency-Key`.
+    pub rotation_key: Option<SecretHash>,
+    /// Where it comes from.
+    pub device: &'a Device,
+}
+
+/// What became of a presented token. Whatever it is, it is committed.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// It was current; its newest successor is now.
+    Rotated(LiveSession),
+    /// It was rotated before and may be repeated; the hash is that of the successor then issued.
+    Repeated(LiveSession, SecretHash),
+    /// It was rotated before and may not be repeated: its session has been ended just now.
+    Replayed(Ending),
+    /// Its session had been ended before.
+    Ended(Ending),
+    /// Its session is past its idle or absolute end.
+    Expired,
+    /// No session has such a token: its user is gone, or the database is older than the token.
+    Unknown,
+}
+
+/// Decides what a presented token is worth, and acts on it, in one statement and one round trip.
+///
+/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote.
+///
+/// # Errors
+/// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
+pub async fn refresh(
+    client: &impl GenericClient,
+    presented: &Presented<'_>,
+    policy: &SessionPolicy,
+) -> Result<Refreshed, Error> {
+    // `now` is read after the lock was granted, once, so that every comparison and every column agree.
+    let sql = "with current as (
+                 select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
+                        s.expires_at, s.ended_at, s.ended_by, u.email, u.role, u.disabled_at
+                 from sessions s join users u on u.id = s.user_id
+                 where s.user_id = $1 and s.id = $2
+                 for update of s
+               ), timed as (
+                 select current.*, clock_timestamp() as now from current
+               ), decided as (
+                 select timed.*, case
+                   when ended_at is not null                            then 'ended'
+                   when disabled_at is not null                         then 'disabled'
+                   when now >= expires_at
+                     or now >= rotated_at + $8 * interval '1 second'    then 'expired'
+                   when generation = $3 and secret_hash = $4            then 'rotate'
+                   when generation = $3 + 1 and secret_hash = any($6)
+                     and (now < rotated_at + $9 * interval '1 second'
+                          or rotation_key = $7)                         then 'repeat'
+                   when generation > $3                                 then 'replay'
+                   else                                                      'unknown'
+                 end as verdict
+                 from timed
+               ), acted as (
+                 update sessions t set
+                   generation       = t.generation + (d.verdict = 'rotate')::int,
+                   secret_hash      = case d.verdict when 'rotate' then $5 else t.secret_hash end,
+                   rotated_at       = case d.verdict when 'rotate' then d.now else t.rotated_at end,
+                   rotation_key     = case d.verdict when 'rotate' then $7 else t.rotation_key end,
+                   user_agent       = case d.verdict when 'rotate' then coalesce($10, t.user_agent) else t.user_agent end,
+                   ip_address       = case d.verdict when 'rotate' then coalesce($11, t.ip_address) else t.ip_address end,
+                   ended_at         = case d.verdict when 'replay' then d.now end,
+                   ended_by         = case d.verdict when 'replay' then 'replayed' end,
+                   ended_ip_address = case d.verdict when 'replay' then $11 end
+                 from decided d
+                 where t.user_id = d.user_id and t.id = d.id and d.verdict in ('rotate', 'replay')
+               )
+               select verdict, user_id, id, email, role, created_at, secret_hash, now,
+                      least(expires_at, case verdict when 'rotate' then now else rotated_at end
+                                        + $8 * interval '1 second')                                as ends_at,
+                      case verdict when 'replay' then 'replayed' when 'disabled' then 'disabled'
+                                   else ended_by end                                              as ended_by,
+                      case verdict when 'replay' then now when 'disabled' then disabled_at
+                                   else ended_at end                                              as ended_at
+               from decided";
+    let newest = presented.successors.newest().map(|token| token.hash().0.to_vec());
+    let row = query_opt(
+        client,
+        sql,
+        &[
+            (&presented.token.user_id, Type::UUID),
+            (&presented.token.session_id, Type::UUID),
+            (&i64::from(presented.token.generation), Type::INT8),
+            (&presented.token.hash().0.as_slice(), Type::BYTEA),
+            (&newest, Type::BYTEA),
+            (&presented.successors.hashes(), Type::BYTEA_ARRAY),
+            (&presented.rotation_key.map(|hash| hash.0.to_vec()), Type::BYTEA),
+            (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+            (&policy.grace.as_secs_f64(), Type::FLOAT8),
+            (&presented.device.user_agent, Type::TEXT),
+            (&presented.device.ip_address, Type::INET),
+        ],
+    )
+    .await?;
+    row.map_or(Ok(Refreshed::Unknown), |row| refreshed(&row))
+}
+
+fn refreshed(row: &Row) -> Result<Refreshed, Error> {
+    let verdict: &str = row.try_get("verdict")?;
+    match verdict {
+        "rotate" => Ok(Refreshed::Rotated(live(row)?)),
+        "repeat" => {
+            let hash: &[u8] = row.try_get("secret_hash")?;
+            let hash = hash.try_into().map_err(|_length| Error::unknown_value("secret_hash", "another length"))?;
+            Ok(Refreshed::Repeated(live(row)?, SecretHash(hash)))
+        }
+        "replay" => Ok(Refreshed::Replayed(ending(row)?)),
+        "ended" | "disabled" => Ok(Refreshed::Ended(ending(row)?)),
+        "expired" => Ok(Refreshed::Expired),
+        "unknown" => Ok(Refreshed::Unknown),
+        other => Err(Error::unknown_value("verdict", other)),
+    }
+}
+
+fn live(row: &Row) -> Result<LiveSession, Error> {
+    Ok(LiveSession {
+        id: row.try_get("id")?,
+        user_id: row.try_get("user_id")?,
+        email: row.try_get("email")?,
+        role: users::role(row)?,
+        created_at: row.try_get("created_at")?,
+        ends_at: row.try_get("ends_at")?,
+        now: row.try_get("now")?,
+    })
+}
+
+fn ending(row: &Row) -> Result<Ending, Error> {
+    let name: &str = row.try_get("ended_by")?;
+    let ended_by = EndedBy::from_name(name).ok_or_else(|| Error::unknown_value("ended_by", name))?;
+    Ok(Ending { ended_by, ended_at: row.try_get("ended_at")? })
+}
