@@ -69,6 +69,9 @@ enum KeysCommand {
         /// Write them to `jwt_secret` and `refresh_secret` in this folder, with mode 600. What is there is kept.
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
+        /// The number of the account that is to own the files, if root makes them for another.
+        #[arg(long, value_name = "UID", requires = "dir")]
+        owner: Option<u32>,
     },
 }
 
@@ -114,7 +117,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Dev { dir, postgres_bin } => runtime.block_on(dev(file, environment, dir, postgres_bin.as_deref())),
         Command::Migrate => runtime.block_on(migrate(file, &environment)),
         Command::CheckConfig => check_config(file, &environment),
-        Command::Keys { command: KeysCommand::New { dir } } => new_keys(dir.as_deref()),
+        Command::Keys { command: KeysCommand::New { dir, owner } } => new_keys(dir.as_deref(), *owner),
         Command::User { command } => runtime.block_on(user(file, &environment, command)),
         Command::Health => health(config::load_port(file, &environment)?),
     }
@@ -204,7 +207,7 @@ fn check_config(file: Option<&Path>, environment: &Environment) -> Result<(), Fa
     print("The configuration is good.")
 }
 
-fn new_keys(dir: Option<&Path>) -> Result<(), Failure> {
+fn new_keys(dir: Option<&Path>, owner: Option<u32>) -> Result<(), Failure> {
     const NAMES: [(&str, &str); 2] = [("JWT_SECRET", "jwt_secret"), ("REFRESH_SECRET", "refresh_secret")];
     for (variable, name) in NAMES {
         match dir.map(|dir| dir.join(name)) {
@@ -212,6 +215,7 @@ fn new_keys(dir: Option<&Path>) -> Result<(), Failure> {
             Some(path) if path.exists() => print(format_args!("kept {}", path.display()))?,
             Some(path) => {
                 folder::write_secret(&path)?;
+                std::os::unix::fs::chown(&path, owner, None)?;
                 print(format_args!("wrote {}; use it as {variable}_FILE", path.display()))?;
             }
         }

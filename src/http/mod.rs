@@ -1,6 +1,6 @@
 //! Resources: JSON in, JSON out. Handlers read the request, call one use case of `auth`, and write its outcome.
 //!
-//! A handler that takes a [`bearer::CurrentUser`] is protected; one that does not is public.
+//! A handler that takes a `CurrentUser` is protected; one that does not is public.
 
 mod accounts;
 mod bearer;

@@ -13,7 +13,6 @@
     clippy::cast_sign_loss,
     clippy::default_trait_access,
     clippy::format_collect,
-    clippy::too_many_lines,
     reason = "a test that panics has done its work, and its name is its documentation"
 )]
 

@@ -1,0 +1,55 @@
+# Every command a person or CI runs. `make` alone prints them.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+ENGINE ?= $(shell command -v docker || command -v podman)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint deny fmt check image clean postgres
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: postgres ## Serve for development on http://127.0.0.1:8080, with a Postgres of its own
+	$(CARGO) run --locked -- dev
+
+test: postgres ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
+	$(CARGO) test --locked
+
+lint: ## Format, clippy and rustdoc, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+# The advisory list is downloaded; where that fails the rest still counts.
+deny: ## Licences, bans, sources and known vulnerabilities of the dependencies
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+	@out=$$($(CARGO) deny --locked check advisories 2>&1) && echo "advisories ok" || { echo "$$out"; \
+	  case "$$out" in *"failed to fetch advisory database"*) \
+	    echo "SKIPPED: the advisory list is out of reach, known vulnerabilities were not checked" ;; *) exit 1 ;; esac; }
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+check: lint deny test ## All of the above that can fail: what CI runs
+
+image: ## Build the container image `claviger`
+	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found."; exit 1; }
+	$(ENGINE) build -t claviger .
+
+clean: ## Remove what was built, and the development database with its secrets
+	$(CARGO) clean
+	rm -rf .claviger
+
+# Where `claviger dev` and the tests look for server programs. If there are none and this user may install some, that is
+# done here; if not, `claviger dev` says what to do.
+postgres:
+	@[ -z "$$DATABASE_URL$$TEST_DATABASE_URL" ] || exit 0; \
+	ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb \
+	   /usr/local/opt/postgresql@*/bin/initdb 2>/dev/null | grep -q . && exit 0; \
+	! command -v initdb >/dev/null || exit 0; \
+	command -v apt-get >/dev/null || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; else exit 0; fi; \
+	echo "No PostgreSQL server programs found. Installing them: apt-get install postgresql"; \
+	$$sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q -y --no-install-recommends postgresql
