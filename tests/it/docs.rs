@@ -1,1 +1,122 @@
+//! What the documents promise is so.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use claviger::http::error::Code;
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let folders = ["", "docs", "docs/adr", "docs/how-to"].map(|folder| root().join(folder));
+    let entries = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")).collect()
+}
+
+#[test]
+fn the_table_of_error_codes_is_complete_and_right() {
+    let api = read("docs/api.md");
+    let rows = api.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let status: u16 = cells.next()?.parse().ok()?;
+        Some((status, cells.next()?.trim_matches('`').to_owned()))
+    });
+    let documented: BTreeSet<(u16, String)> = rows.collect();
+    let known: BTreeSet<(u16, String)> = Code::ALL
+        .into_iter()
+        .map(|code| {
+            let (name, status, _) = code.describe();
+            (status.as_u16(), name.to_owned())
+        })
+        .collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let lifecycle = read("docs/token-lifecycle.md");
+    let tests = ["rotation", "races", "forgery", "api/login"].map(|name| read(&format!("tests/it/{name}.rs"))).concat();
+    let promises: Vec<&str> = lifecycle.lines().filter(|line| line.starts_with("| P")).collect();
+    assert_eq!(promises.len(), 13);
+    for promise in promises {
+        let shown_by = promise.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).filter(|name| !name.contains('/')).collect();
+        assert!(!names.is_empty() || promise.contains("races.rs"), "{promise}");
+        for name in names {
+            assert!(tests.contains(&format!("async fn {name}(")), "there is no test {name}");
+        }
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap();
+            if path.is_empty() || path.starts_with("http") {
+                continue;
+            }
+            assert!(document.parent().unwrap().join(path).exists(), "{} links to {target}", document.display());
+        }
+    }
+}
+
+#[test]
+fn every_setting_that_documents_name_exists() {
+    let defaults: toml::Table = read("config/default.toml").parse().unwrap();
+    let sections: Vec<&String> = defaults.keys().collect();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for word in text.split('`').skip(1).step_by(2) {
+            let word = word.split([' ', '=']).next().unwrap();
+            let Some((section, key)) = word.split_once('.') else { continue };
+            let is_setting = sections.iter().any(|known| *known == section) && !key.ends_with("rs");
+            assert!(!is_setting || defaults[section].get(key).is_some(), "{}: {word}", document.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_commands_of_the_readme_work_as_printed() {
+    let app = TestApp::start().await;
+    let readme = read("README.md");
+    let script = readme.split("```sh\n").find(|block| block.starts_with("API=")).unwrap().split("```").next().unwrap();
+    let script = script.replace("http://127.0.0.1:8080", &format!("http://{}", app.address));
+
+    let output = tokio::task::spawn_blocking(move || Command::new("sh").args(["-euc", &script]).output().unwrap());
+    let output = output.await.unwrap();
+
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let (answers, last) = said.rsplit_once('}').unwrap();
+    let answers = format!("{answers}}}");
+    let answers: Vec<Value> =
+        serde_json::Deserializer::from_str(&answers).into_iter().map(|answer| answer.expect(&said)).collect();
+    let [registered, me, refreshed] = answers.as_slice() else { panic!("{said}") };
+    assert_eq!(registered["user"]["email"], "ada@example.com");
+    assert_eq!(me["email"], "ada@example.com");
+    assert!(refreshed["refresh_token"].is_string());
+    assert_eq!(last.trim(), "204");
+}
+
+#[test]
+fn the_readme_fits_two_screens_and_its_make_targets_exist() {
+    let readme = read("README.md");
+    assert!(readme.lines().count() <= 90, "{} lines", readme.lines().count());
+    let makefile = read("Makefile");
+    for line in readme.lines().chain(read("CONTRIBUTING.md").lines()).filter_map(|line| line.strip_prefix("make ")) {
+        let target = line.split_whitespace().next().unwrap();
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+}
