@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, rt, web};
 use tracing::Instrument as _;
@@ -58,7 +58,8 @@ pub async fn around(
         Ok(answer) => answer?,
         Err(panicked) => {
             tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
-            let response = ApiError::of(Code::Internal).respond(&request_id);
+            let mut response = ApiError::of(Code::Internal).respond(&request_id);
+            mark(response.headers_mut(), &request_id);
             return Err(actix_web::error::InternalError::from_response(panicked, response).into());
         }
     };
@@ -85,13 +86,17 @@ fn finish(
     if answer.status().is_client_error() || answer.status().is_server_error() {
         answer = into_problem(answer, request_id);
     }
-    let headers = answer.headers_mut();
+    mark(answer.headers_mut(), request_id);
+    Ok(answer)
+}
+
+/// The headers of every answer.
+fn mark(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
     }
     // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(answer)
 }
 
 /// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.

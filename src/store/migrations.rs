@@ -16,6 +16,8 @@ use embedded::migrations;
 /// "claviger" in ASCII.
 const LOCK: i64 = 0x636c_6176_6967_6572;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
+/// Balancers that ask for readiness want to know soon.
+const READY_LIMIT: Duration = Duration::from_secs(1);
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +84,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] with the reason.
     pub async fn check_ready(&self) -> Result<(), Error> {
-        let version = tokio::time::timeout(Duration::from_secs(1), self.run(applied_version)).await;
-        let version = version.map_err(Error::unavailable)??;
+        let version = self.run_within(READY_LIMIT, applied_version).await?;
         if version < newest_version() {
             let reason = format!("the schema is at version {version}, this program needs {}", newest_version());
             return Err(Error::unavailable(reason));

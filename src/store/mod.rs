@@ -9,7 +9,7 @@ pub mod tls;
 pub mod users;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Client, Connect, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
@@ -92,13 +92,18 @@ impl Store {
     /// # Errors
     /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
-        let mut client = self.pool.get().await?;
-        let outcome = tokio::time::timeout(self.call_limit, work(&mut client)).await;
-        let outcome = outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)));
-        if matches!(outcome, Err(Error::Unavailable(_))) {
-            drop(Client::take(client));
-        }
-        outcome
+        lend(self.pool.get().await?, self.call_limit, work).await
+    }
+
+    /// As [`Store::run`], within `limit` in all.
+    async fn run_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let started = Instant::now();
+        let client = tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??;
+        lend(client, limit.saturating_sub(started.elapsed()), work).await
     }
 
     /// Lends a transaction to `work` and commits it, unless `work` fails.
@@ -124,6 +129,19 @@ impl Store {
         let status = self.pool.status();
         (status.size, status.available)
     }
+}
+
+async fn lend<T>(
+    mut client: Client,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let outcome = tokio::time::timeout(limit, work(&mut client)).await;
+    let outcome = outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)));
+    if matches!(outcome, Err(Error::Unavailable(_))) {
+        drop(Client::take(client));
+    }
+    outcome
 }
 
 /// Keeps connections on the runtime that made the pool. Server threads have runtimes of their own, which end one by one

@@ -43,9 +43,8 @@ pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Res
 /// # Errors
 /// [`Error`].
 pub async fn find(client: &impl GenericClient, id: Uuid) -> Result<Option<User>, Error> {
-    let sql = "select id, email, full_name, role, disabled_at, email_verified_at, profile, created_at, updated_at, \
-               last_login_at from users where id = $1";
-    let row = query_opt(client, sql, &[(&id, Type::UUID)]).await?;
+    let sql = format!("select {COLUMNS} from users where id = $1");
+    let row = query_opt(client, &sql, &[(&id, Type::UUID)]).await?;
     row.as_ref().map(from_row).transpose()
 }
 
@@ -62,7 +61,11 @@ pub async fn set_disabled(transaction: &Transaction<'_>, email: &Email, disabled
     Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 
-/// Sees to it that the statement's user columns become a [`User`].
+/// The columns that make a [`User`].
+pub(super) const COLUMNS: &str = "id, email, full_name, role, disabled_at, email_verified_at, profile, created_at, \
+                                  updated_at, last_login_at";
+
+/// A row with [`COLUMNS`].
 pub(super) fn from_row(row: &Row) -> Result<User, Error> {
     Ok(User {
         id: row.try_get("id")?,

@@ -75,10 +75,17 @@ pub async fn end_all(
     ended_by: EndedBy,
     idle_ttl: Option<Duration>,
 ) -> Result<i64, Error> {
-    let sql = "with ended as (
-                 update sessions set ended_at = clock_timestamp(), ended_by = $3
+    // Locked in order, so that two of these at once cannot wait for each other.
+    let sql = "with living as (
+                 select id from sessions
                  where user_id = $1 and id is distinct from $2 and ended_at is null
-                 returning ended_at < least(expires_at, rotated_at + $4 * interval '1 second') as was_alive
+                 order by id
+                 for update
+               ), ended as (
+                 update sessions s set ended_at = clock_timestamp(), ended_by = $3
+                 from living
+                 where s.user_id = $1 and s.id = living.id
+                 returning s.ended_at < least(s.expires_at, s.rotated_at + $4 * interval '1 second') as was_alive
                )
                select count(*) filter (where was_alive) as ended from ended";
     let row = query_one(

@@ -10,7 +10,7 @@ use crate::domain::password::PasswordHash;
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::{Device, LiveSession, SessionPolicy};
 use crate::domain::user::{Line, Profile, User};
-use crate::store::users::{self, Credentials};
+use crate::store::users::{self, COLUMNS, Credentials};
 use crate::store::{Error, Parameter, query_opt};
 
 /// A session about to start.
@@ -53,8 +53,7 @@ pub async fn insert_with_user(
 ) -> Result<Option<(User, LiveSession)>, Error> {
     let sign_in = "insert into users (id, email, password_hash, full_name, profile, last_login_at)
                    values ($7, $8, $9, $10, $11, clock_timestamp())
-                   on conflict (email) do nothing
-                   returning *";
+                   on conflict (email) do nothing";
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
         (&user.email.as_str(), Type::TEXT),
@@ -82,8 +81,7 @@ pub async fn insert(
 ) -> Result<Option<(User, LiveSession)>, Error> {
     let sign_in = "update users
                    set last_login_at = clock_timestamp(), password_hash = coalesce($9, password_hash)
-                   where id = $7 and password_hash = $8 and disabled_at is null
-                   returning *";
+                   where id = $7 and password_hash = $8 and disabled_at is null";
     let parameters: [Parameter<'_>; 3] = [
         (&verified.user_id, Type::UUID),
         (&verified.password_hash.as_stored(), Type::TEXT),
@@ -101,7 +99,7 @@ async fn start(
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
     let sql = format!(
-        "with signed_in as ({sign_in}),
+        "with signed_in as ({sign_in} returning {COLUMNS}),
          started as (
            insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, user_agent, ip_address,
                                  label)
@@ -109,7 +107,7 @@ async fn start(
            from signed_in
            returning expires_at, created_at as started_at
          )
-         select * from signed_in, started"
+         select {COLUMNS}, started_at, expires_at from signed_in, started"
     );
     let absolute_ttl = policy.absolute_ttl.as_secs_f64();
     let secret_hash = session.secret_hash.0.as_slice();

@@ -119,6 +119,24 @@ async fn health_is_live_without_the_database_and_ready_with_it() {
     assert_eq!(app.anonymous().get("/health/live").await.status, 200);
 }
 
+#[actix_web::test]
+async fn a_panic_is_a_bug_that_only_its_request_suffers() {
+    use actix_web::{App, HttpResponse, middleware::from_fn, test, web};
+    async fn panics() -> HttpResponse {
+        panic!("on purpose")
+    }
+    let app = App::new().wrap(from_fn(claviger::http::around)).route("/", web::get().to(panics));
+    let app = test::init_service(app).await;
+    for _ in 0..2 {
+        let error = test::try_call_service(&app, test::TestRequest::get().uri("/").to_request()).await.unwrap_err();
+        let response = error.error_response();
+        assert_eq!((response.status().as_u16(), response.headers().get("x-request-id").unwrap().len()), (500, 36));
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some("internal"), Some(500)));
+    }
+}
+
 #[tokio::test]
 async fn a_schema_that_is_away_is_an_outage_and_not_a_bug() {
     let app = TestApp::start().await;
