@@ -10,7 +10,8 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: postgres ## Serve for development on http://127.0.0.1:8080, with a Postgres of its own
+run: ## Serve for development on http://127.0.0.1:8080, with a Postgres of its own
+	@[ -n "$$DATABASE_URL" ] || $(MAKE) --no-print-directory postgres
 	$(CARGO) run --locked -- dev
 
 test: postgres ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
@@ -40,13 +41,13 @@ image: ## Build the container image `claviger`
 
 clean: ## Remove what was built, and the development database with its secrets
 	$(CARGO) clean
+	@[ ! -f .claviger/data-id ] || rm -rf "/var/tmp/claviger-$$(cat .claviger/data-id)"
 	rm -rf .claviger
 
 # Where `claviger dev` and the tests look for server programs. If there are none and this user may install some, that is
 # done here; if not, `claviger dev` says what to do.
 postgres:
-	@[ -z "$$DATABASE_URL$$TEST_DATABASE_URL" ] || exit 0; \
-	ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb \
+	@ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb \
 	   /usr/local/opt/postgresql@*/bin/initdb 2>/dev/null | grep -q . && exit 0; \
 	! command -v initdb >/dev/null || exit 0; \
 	command -v apt-get >/dev/null || exit 0; \

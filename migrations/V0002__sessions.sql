@@ -31,4 +31,4 @@ create table sessions (
 )
 -- Room in each page for the next version of its rows, so that a rotation touches no index (heap-only tuple). For the same
 -- reason no other index may cover a column that a rotation changes.
-with (fillfactor = 80);
+with (fillfactor = 70);

@@ -1,4 +1,4 @@
-//! Wires settings into a running server. The only reader of `config`.
+//! Wires settings into a running server, so that `auth` and `http` need not know where they come from.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -13,9 +13,8 @@ use crate::config::{Database, Settings};
 use crate::domain::access_token::{AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
 use crate::http::{self, ShuttingDown};
-use crate::store::Store;
 use crate::store::migrations::{MigrationError, migrate};
-use crate::store::tls::TlsError;
+use crate::store::{SetupError, Store};
 use crate::telemetry::chain;
 
 /// A server that listens and is ready to be run.
@@ -42,9 +41,9 @@ pub enum AppError {
     /// Refresh keys cannot be derived on this machine.
     #[error("refresh keys cannot be derived")]
     Keys,
-    /// Certificates to trust cannot be read.
+    /// The database cannot be used as its URL asks.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Store(#[from] SetupError),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be prepared")]
     Migration(#[from] MigrationError),

@@ -9,5 +9,6 @@ pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod http;
+pub mod secret_file;
 pub mod store;
 pub mod telemetry;

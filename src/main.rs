@@ -1,4 +1,4 @@
-//! The command line. What the commands do is in the library.
+//! The command line: arguments in, words out. What takes more than a few lines is in the library.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,11 +14,11 @@ use claviger::auth::disable::{disable, enable};
 use claviger::config::{self, Environment, Loaded, Settings};
 use claviger::dev::binaries::Binaries;
 use claviger::dev::cluster::{Cluster, Purpose};
-use claviger::dev::folder::{self, Folder};
+use claviger::dev::folder::Folder;
 use claviger::domain::email::Email;
 use claviger::domain::secret::Secret;
 use claviger::store::{Store, migrations};
-use claviger::telemetry;
+use claviger::{secret_file, telemetry};
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
 #[derive(Parser)]
@@ -185,7 +185,7 @@ async fn dev(
 }
 
 async fn migrate(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
-    let (database, log) = config::load_database(file, environment, &BTreeMap::new())?;
+    let (database, log) = config::load_database(file, environment)?;
     telemetry::start(&log);
     let applied = migrations::migrate(&database, None).await?;
     print(format_args!(
@@ -214,7 +214,7 @@ fn new_keys(dir: Option<&Path>, owner: Option<u32>) -> Result<(), Failure> {
             None => print(format_args!("{variable}={}", Secret::generate()?))?,
             Some(path) if path.exists() => print(format_args!("kept {}", path.display()))?,
             Some(path) => {
-                folder::write_secret(&path)?;
+                secret_file::write_new(&path)?;
                 std::os::unix::fs::chown(&path, owner, None)?;
                 print(format_args!("wrote {}; use it as {variable}_FILE", path.display()))?;
             }
@@ -224,7 +224,7 @@ fn new_keys(dir: Option<&Path>, owner: Option<u32>) -> Result<(), Failure> {
 }
 
 async fn user(file: Option<&Path>, environment: &Environment, command: &UserCommand) -> Result<(), Failure> {
-    let (database, log) = config::load_database(file, environment, &BTreeMap::new())?;
+    let (database, log) = config::load_database(file, environment)?;
     telemetry::start(&log);
     let store = Store::new(&database)?;
     let (UserCommand::Disable { email } | UserCommand::Enable { email }) = command;
@@ -233,7 +233,7 @@ async fn user(file: Option<&Path>, environment: &Environment, command: &UserComm
     match command {
         UserCommand::Disable { .. } => {
             let ended = disable(&store, &email).await?.ok_or_else(unknown)?;
-            print(format_args!("disabled {}; {ended} live session(s) ended", email.as_str()))
+            print(format_args!("disabled {}; {ended} session(s) ended", email.as_str()))
         }
         UserCommand::Enable { .. } if enable(&store, &email).await? => {
             print(format_args!("enabled {}", email.as_str()))

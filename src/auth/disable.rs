@@ -2,17 +2,20 @@
 
 use super::Error;
 use crate::domain::email::Email;
-use crate::domain::session::EndedBy;
-use crate::store::{Store, sessions, users};
+use crate::domain::session::{Device, EndedBy};
+use crate::store::sessions::{self, EndAll};
+use crate::store::{Store, users};
 
-/// Closes an account and ends its sessions in one transaction; says how many were alive, or that there is no such account.
+/// Closes an account and ends its sessions in one transaction; says how many there were, or that there is no such
+/// account.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`].
 pub async fn disable(store: &Store, email: &Email) -> Result<Option<i64>, Error> {
     let disabled = store.transaction(async |transaction| {
         let Some(user_id) = users::set_disabled(transaction, email, true).await? else { return Ok(None) };
-        sessions::end_all(transaction, user_id, None, EndedBy::Disabled, None).await.map(Some)
+        let ending = EndAll { user_id, kept: None, ended_by: EndedBy::Disabled, device: &Device::default() };
+        sessions::end_all(transaction, ending).await.map(Some)
     });
     Ok(disabled.await?)
 }

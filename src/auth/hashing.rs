@@ -21,11 +21,13 @@ pub struct Hashing {
 
 /// The outcome of comparing a password with a stored hash.
 #[derive(Debug)]
-pub struct Comparison {
-    /// Whether they belong together. Never true without a stored hash.
-    pub matches: bool,
-    /// A hash at today's cost, if they do and the stored one was cheaper.
-    pub rehashed: Option<PasswordHash>,
+pub enum Comparison {
+    /// They do not belong together, or there was no stored hash.
+    Wrong,
+    /// They do.
+    Right,
+    /// They do, but the stored hash was made at a lower cost; this one at today's.
+    Weak(PasswordHash),
 }
 
 impl Hashing {
@@ -58,13 +60,17 @@ impl Hashing {
         let cost = self.cost;
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.decoy).clone();
-        self.run(move || {
-            let matches = password.verify(&stored) && known;
-            let rehashed = (matches && stored.is_weaker_than(cost)).then(|| password.hash(cost)).transpose();
-            rehashed.map(|rehashed| Comparison { matches, rehashed })
-        })
-        .await?
-        .map_err(Error::internal)
+        let compare = move || {
+            // The slow part first, and always.
+            if !password.verify(&stored) || !known {
+                Ok(Comparison::Wrong)
+            } else if stored.is_weaker_than(cost) {
+                password.hash(cost).map(Comparison::Weak)
+            } else {
+                Ok(Comparison::Right)
+            }
+        };
+        self.run(compare).await?.map_err(Error::internal)
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::hashing::Comparison;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
 use crate::domain::field::FieldError;
@@ -38,18 +39,21 @@ impl Auth {
             Err(_no_address) => None,
         };
         let stored = found.as_ref().map(|credentials| &credentials.password_hash);
-        let comparison = self.hashing.compare(password, stored).await?;
-        let verified = found.filter(|_| comparison.matches).ok_or(Error::InvalidCredentials)?;
+        let rehashed = match self.hashing.compare(password, stored).await? {
+            Comparison::Wrong => return Err(Error::InvalidCredentials),
+            Comparison::Right => None,
+            Comparison::Weak(rehashed) => Some(rehashed),
+        };
+        let verified = found.ok_or(Error::InvalidCredentials)?;
         if verified.disabled {
             return Err(Error::AccountDisabled);
         }
 
         let token = self.refresh_keys.first_token(verified.user_id, Uuid::now_v7()).map_err(Error::internal)?;
         let session = NewSession { id: token.session_id, secret_hash: token.hash(), device, label: label.as_ref() };
-        let rehashed = comparison.rehashed.as_ref();
         let started = self
             .store
-            .run(async |client| sessions::insert(client, &verified, rehashed, &session, &self.sessions).await);
+            .run(async |client| sessions::insert(client, &verified, rehashed.as_ref(), &session, &self.sessions).await);
         let (user, session) = started.await?.ok_or(Error::InvalidCredentials)?;
         Ok(SignedIn { user, tokens: self.tokens(session, &token)? })
     }

@@ -2,7 +2,7 @@
 
 use super::{Auth, Error};
 use crate::domain::access_token::Claims;
-use crate::domain::session::{Device, EndedBy};
+use crate::domain::session::Device;
 use crate::store::sessions;
 
 impl Auth {
@@ -13,8 +13,7 @@ impl Auth {
     /// [`Error::DatabaseUnavailable`]: the session may still be alive.
     pub async fn logout(&self, refresh_token: &str, device: &Device) -> Result<(), Error> {
         let Some(token) = self.refresh_keys.parse(refresh_token) else { return Ok(()) };
-        self.store.run(async |client| sessions::end_by_token(client, &token, device).await).await?;
-        Ok(())
+        Ok(self.store.run(async |client| sessions::end_by_token(client, &token, device).await).await?)
     }
 
     /// Ends the session that an access token belongs to.
@@ -22,10 +21,6 @@ impl Auth {
     /// # Errors
     /// [`Error::DatabaseUnavailable`]: the session may still be alive.
     pub async fn logout_bearer(&self, claims: &Claims, device: &Device) -> Result<(), Error> {
-        let end = async |client: &mut deadpool_postgres::Client| {
-            sessions::end(client, claims.sub, claims.sid, EndedBy::Logout, device).await
-        };
-        self.store.run(end).await?;
-        Ok(())
+        Ok(self.store.run(async |client| sessions::end(client, claims.sub, claims.sid, device).await).await?)
     }
 }

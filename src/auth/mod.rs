@@ -13,7 +13,7 @@ mod register;
 
 use crate::domain::access_token::{AccessToken, AccessTokens, Claims, Refused};
 use crate::domain::field::FieldError;
-use crate::domain::refresh_token::{RefreshKeys, RefreshToken};
+use crate::domain::refresh_token::{RefreshKeys, RefreshToken, RefreshTokenText};
 use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
 use crate::store::{self, Store};
@@ -47,15 +47,6 @@ pub struct Tokens {
     pub refresh_token: RefreshTokenText,
     /// The session they belong to.
     pub session: LiveSession,
-}
-
-/// An encoded refresh token. Silent, as it opens a session.
-pub struct RefreshTokenText(pub String);
-
-impl std::fmt::Debug for RefreshTokenText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RefreshTokenText(…)")
-    }
 }
 
 /// Somebody who just registered or logged in.
@@ -104,8 +95,8 @@ pub enum Error {
     #[error("too many passwords are being checked")]
     Overloaded,
     /// The database is away or busy.
-    #[error("the database is unavailable")]
-    DatabaseUnavailable(#[source] store::Error),
+    #[error(transparent)]
+    DatabaseUnavailable(store::Error),
     /// A bug.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -117,12 +108,6 @@ impl From<store::Error> for Error {
             store::Error::Unavailable(_) => Self::DatabaseUnavailable(error),
             store::Error::Bug(_) => Self::Internal(error.into()),
         }
-    }
-}
-
-impl From<FieldError> for Error {
-    fn from(error: FieldError) -> Self {
-        Self::InvalidFields(vec![error])
     }
 }
 
@@ -155,8 +140,9 @@ impl Auth {
     /// The texts a client gets for a live session, whose current refresh token is `refresh_token`.
     fn tokens(&self, session: LiveSession, refresh_token: &RefreshToken) -> Result<Tokens, Error> {
         let access_token = self.access_tokens.issue(&session).map_err(Error::internal)?;
-        let text = self.refresh_keys.encode(refresh_token).ok_or_else(|| Error::internal("a token without a key"))?;
-        Ok(Tokens { access_token, refresh_token: RefreshTokenText(text), session })
+        let refresh_token = self.refresh_keys.encode(refresh_token);
+        let refresh_token = refresh_token.ok_or_else(|| Error::internal("a refresh token of other keys"))?;
+        Ok(Tokens { access_token, refresh_token, session })
     }
 }
 

@@ -29,14 +29,14 @@ impl Auth {
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
 
         let (session, successor) = match refreshed {
-            Refreshed::Rotated(session) => (session, successors.newest()),
+            Refreshed::Rotated(session) => (session, Some(successors.newest())),
             Refreshed::Repeated(session, hash) => (session, successors.find(hash)),
             Refreshed::Replayed(ending) => return Err(Error::RefreshTokenReplayed(ending)),
             Refreshed::Ended(ending) => return Err(Error::SessionEnded(ending)),
             Refreshed::Expired => return Err(Error::SessionExpired),
             Refreshed::Unknown => return Err(Error::RefreshTokenInvalid),
         };
-        let successor = successor.ok_or_else(|| Error::internal("a rotation without a successor"))?;
+        let successor = successor.ok_or_else(|| Error::internal("the row holds a successor of other keys"))?;
         self.tokens(session, successor)
     }
 }

@@ -126,7 +126,9 @@ fn well_known_layer(environment: &Environment, problems: &mut Vec<Problem>) -> V
     };
     for (name, key) in WELL_KNOWN {
         put(name, key.to_owned());
-        put(&format!("{name}_FILE"), format!("{key}_file"));
+        if SECRET_KEYS.contains(&key) {
+            put(&format!("{name}_FILE"), format!("{key}_file"));
+        }
     }
     let has_url = values.contains_key("database.url") || values.contains_key("database.url_file");
     let origin = "POSTGRES_HOST and its companions".to_owned();

@@ -109,7 +109,7 @@ pub enum LogFormat {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Nothing that stops the start.
+    /// What is doubtful but does not stop the start.
     pub warnings: Vec<String>,
     /// Every key with its value (or that it is a secret) and where it comes from.
     pub shown: Vec<(String, String, String)>,
@@ -179,9 +179,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     if password.min_length < 8 {
         r.warn("password.min_length is below 8, the least that NIST SP 800-63B allows");
     }
-    let formats = [("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-    let log =
-        Log { level: r.log_filter("log.level"), format: r.one_of("log.format", &formats).unwrap_or(LogFormat::Auto) };
+    let log = read_log(r);
     Some(Settings {
         server,
         database: database?,
@@ -198,15 +196,11 @@ fn read(r: &mut Reader) -> Option<Settings> {
 ///
 /// # Errors
 /// As [`load`], but secrets may be missing.
-pub fn load_database(
-    file: Option<&Path>,
-    environment: &Environment,
-    overlay: &BTreeMap<String, String>,
-) -> Result<(Database, Log), Problems> {
-    let (values, problems) = layers::merge(file, environment, overlay);
+pub fn load_database(file: Option<&Path>, environment: &Environment) -> Result<(Database, Log), Problems> {
+    let (values, problems) = layers::merge(file, environment, &BTreeMap::new());
     let mut reader = Reader::new(values, problems);
     let database = read_database(&mut reader);
-    let log = Log { level: reader.log_filter("log.level"), format: LogFormat::Auto };
+    let log = read_log(&mut reader);
     match (database, reader.into_problems()) {
         (Some(database), problems) if problems.is_empty() => Ok((database, log)),
         (_, problems) => Err(Problems(problems)),
@@ -230,6 +224,12 @@ pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, 
     let port = reader.number("server.port", 0..=u16::MAX);
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(port) } else { Err(Problems(problems)) }
+}
+
+fn read_log(r: &mut Reader) -> Log {
+    let formats = [("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+    let format = r.one_of("log.format", &formats).unwrap_or(LogFormat::Auto);
+    Log { level: r.log_filter("log.level"), format }
 }
 
 fn read_database(r: &mut Reader) -> Option<Database> {

@@ -38,10 +38,8 @@ impl Binaries {
         if let Some(folder) = configured {
             return Some(folder.to_owned()).filter(|folder| is_server(folder)).map(Self).ok_or(NotFound);
         }
-        let mut versions: Vec<(u32, PathBuf)> = VERSIONED.iter().flat_map(installed).collect();
-        versions.sort_by_key(|(version, _)| Reverse(*version));
         let on_path = search_path.split(':').filter(|folder| folder.starts_with('/')).map(PathBuf::from);
-        let mut folders = versions.into_iter().map(|(_, folder)| folder).chain(on_path);
+        let mut folders = newest_first(&VERSIONED).chain(on_path);
         folders.find(|folder| is_server(folder)).map(Self).ok_or(NotFound)
     }
 
@@ -60,6 +58,12 @@ impl Binaries {
 
 fn is_server(folder: &Path) -> bool {
     folder.join("initdb").is_file() && folder.join("postgres").is_file()
+}
+
+fn newest_first(places: &[(&str, &str, &str)]) -> impl Iterator<Item = PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = places.iter().flat_map(installed).collect();
+    versions.sort_by_key(|(version, _)| Reverse(*version));
+    versions.into_iter().map(|(_, folder)| folder)
 }
 
 fn installed((parent, prefix, suffix): &(&str, &str, &str)) -> Vec<(u32, PathBuf)> {
@@ -96,10 +100,8 @@ mod tests {
         for version in ["9", "15", "17", "doc"] {
             server(&parent.path().join(version).join("bin"));
         }
-        let mut found = installed(&(parent.path().to_str().unwrap(), "", "bin"));
-        found.sort_by_key(|(version, _)| Reverse(*version));
-        let versions: Vec<u32> = found.into_iter().map(|(version, _)| version).collect();
-        assert_eq!(versions, [17, 15, 9]);
+        let found: Vec<PathBuf> = newest_first(&[(parent.path().to_str().unwrap(), "", "bin")]).collect();
+        assert_eq!(found, ["17", "15", "9"].map(|version| parent.path().join(version).join("bin")));
     }
 
     #[test]

@@ -50,9 +50,9 @@ const POLL: Duration = Duration::from_millis(10);
 const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
 
 /// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
-/// we are killed, which no handler of ours would notice. `$1` is a folder to remove afterwards, if not empty.
+/// we are killed, which no handler of ours would notice. `$1` and `$2` are folders to remove afterwards, if not empty.
 const SUPERVISE: &str = r#"
-doomed=$1; shift
+doomed=$1 sockets=$2; shift 2
 exec 3<&0 </dev/null
 "$@" 3<&- & server=$!
 { cat <&3; while kill -INT $server; do sleep 0.1; done; } >/dev/null 2>&1 & watcher=$!
@@ -60,6 +60,7 @@ exec 3<&-
 wait $server; status=$?
 kill $watcher 2>/dev/null
 [ -z "$doomed" ] || rm -rf -- "$doomed"
+[ -z "$sockets" ] || rmdir -- "$sockets"
 exit $status
 "#;
 
@@ -305,8 +306,9 @@ fn spawn(
     let log_path = folder.join("log");
     let log = fs::File::create(&log_path).map_err(DevError::file(&log_path))?;
     let doomed = if matches!(purpose, Purpose::Test(_)) { folder.as_os_str() } else { "".as_ref() };
+    let apart = if sockets.starts_with(folder) { "".as_ref() } else { sockets.as_os_str() };
     let mut supervisor = command(Path::new("/bin/sh"), owner);
-    supervisor.args(["-c", SUPERVISE, "claviger-postgres"]).arg(doomed).arg(binaries.program("postgres"));
+    supervisor.args(["-c", SUPERVISE, "claviger-postgres"]).arg(doomed).arg(apart).arg(binaries.program("postgres"));
     supervisor.arg("-D").arg(folder.join("data")).arg("-k").arg(sockets);
     // No port: whoever may not enter the folder cannot connect.
     supervisor.args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]);

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::DevError;
-use crate::domain::secret::Secret;
+use crate::secret_file;
 
 /// A development folder that is ours for as long as this lives.
 #[derive(Debug)]
@@ -62,11 +62,7 @@ impl Folder {
     /// [`DevError::File`].
     pub fn secret(&self, name: &str) -> Result<String, DevError> {
         let path = self.path.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_secret(&path),
-            Err(error) => Err(DevError::file(path)(error)),
-        }
+        secret_file::read_or_write(&path).map_err(DevError::file(path))
     }
 
     /// Where the private Postgres keeps its data: in here, unless root started us in a place that the server's own
@@ -91,19 +87,6 @@ impl Folder {
         };
         Ok(Path::new("/var/tmp").join(format!("claviger-{}", id.trim())))
     }
-}
-
-/// Writes a new secret to a new file with mode 600.
-///
-/// # Errors
-/// [`DevError::File`], also when the file exists.
-pub fn write_secret(path: &Path) -> Result<String, DevError> {
-    let no_random = |_unspecified| std::io::Error::other("the system has no random bytes");
-    let text = Secret::generate().map_err(no_random).map_err(DevError::file(path))?;
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(DevError::file(path))?;
-    writeln!(file, "{text}").map_err(DevError::file(path))?;
-    Ok(text)
 }
 
 /// Whether any account can walk down to the folder.

@@ -11,9 +11,6 @@ use std::path::PathBuf;
 /// Why the private Postgres did not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// There are no server programs on this machine.
-    #[error(transparent)]
-    NoBinaries(#[from] binaries::NotFound),
     /// Another process works in the folder.
     #[error("`claviger dev` is already running in {}{detail}; stop it first, or choose another folder with --dir", folder.display())]
     AlreadyRunning {

@@ -8,7 +8,7 @@ use super::field::FieldError;
 ///
 /// Two addresses that differ only in case are the same account. RFC 5321 would allow a mail server to tell `Ada@` from
 /// `ada@`; none in use does, and people type both.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email(String);
 
 /// RFC 5321 section 4.5.3.1: a path has at most 256 octets with its brackets.

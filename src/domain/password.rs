@@ -16,7 +16,7 @@ use super::field::FieldError;
 pub struct Password(SecretString);
 
 /// Far above every passphrase, far below what would make normalising costly.
-pub const MAX_CHARACTERS: usize = 1024;
+const MAX_CHARACTERS: usize = 1024;
 
 impl Password {
     /// A password somebody claims to have. No rule applies: an old account may have a password that today's refuse.

@@ -53,9 +53,29 @@ pub struct RefreshToken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);
 
-/// What may follow a token: one candidate for each key, newest first.
+/// What may follow a token: one candidate for each key.
 #[derive(Debug)]
-pub struct Successors(Vec<RefreshToken>);
+pub struct Successors {
+    newest: RefreshToken,
+    older: Vec<RefreshToken>,
+}
+
+/// A token's text, for its client and nobody else. Silent.
+pub struct RefreshTokenText(String);
+
+impl RefreshTokenText {
+    /// The text, to be sent.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for RefreshTokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshTokenText(…)")
+    }
+}
 
 impl RefreshKeys {
     /// Derives the working keys of each secret.
@@ -108,12 +128,14 @@ impl RefreshKeys {
             let secret = key.next_secret(token, generation)?;
             Some(RefreshToken { key: index, generation, secret, ..token.clone() })
         };
-        self.0.iter().enumerate().map(follow).collect::<Option<_>>().map(Successors)
+        let mut candidates = self.0.iter().enumerate().map(follow);
+        let newest = candidates.next()??;
+        Some(Successors { newest, older: candidates.collect::<Option<_>>()? })
     }
 
-    /// The token's text, for the client and nobody else.
+    /// The token's text; none for a token of other keys.
     #[must_use]
-    pub fn encode(&self, token: &RefreshToken) -> Option<String> {
+    pub fn encode(&self, token: &RefreshToken) -> Option<RefreshTokenText> {
         let key = self.0.get(token.key)?;
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.push(key.id);
@@ -123,7 +145,7 @@ impl RefreshKeys {
         bytes.extend(token.secret);
         let tag = hmac::sign(&key.tag, &bytes);
         bytes.extend(tag.as_ref().get(..TAG_BYTES)?);
-        Some(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+        Some(RefreshTokenText(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))))
     }
 }
 
@@ -184,20 +206,24 @@ impl SecretHash {
 impl Successors {
     /// The candidate under the newest key: what a rotation issues.
     #[must_use]
-    pub fn newest(&self) -> Option<&RefreshToken> {
-        self.0.first()
+    pub fn newest(&self) -> &RefreshToken {
+        &self.newest
     }
 
     /// The candidate that the row holds: what an earlier rotation issued.
     #[must_use]
     pub fn find(&self, hash: SecretHash) -> Option<&RefreshToken> {
-        self.0.iter().find(|token| token.hash() == hash)
+        self.all().find(|token| token.hash() == hash)
     }
 
     /// What the database would hold for each.
     #[must_use]
     pub fn hashes(&self) -> Vec<Vec<u8>> {
-        self.0.iter().map(|token| token.hash().0.to_vec()).collect()
+        self.all().map(|token| token.hash().0.to_vec()).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &RefreshToken> {
+        std::iter::once(&self.newest).chain(&self.older)
     }
 }
 
@@ -214,6 +240,10 @@ mod tests {
         RefreshKeys::derive(&Secret::parse_list(list).unwrap()).unwrap()
     }
 
+    fn text(keys: &RefreshKeys, token: &RefreshToken) -> String {
+        keys.encode(token).unwrap().into_string()
+    }
+
     fn token(keys: &RefreshKeys) -> RefreshToken {
         keys.first_token(Uuid::new_v4(), Uuid::now_v7()).unwrap()
     }
@@ -221,7 +251,7 @@ mod tests {
     #[test]
     fn a_token_is_118_url_safe_characters_with_a_prefix_for_scanners() {
         let keys = keys(NEW);
-        let text = keys.encode(&token(&keys)).unwrap();
+        let text = text(&keys, &token(&keys));
         assert_eq!(text.len(), 118);
         assert!(text.starts_with("rt1_") && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     }
@@ -229,7 +259,7 @@ mod tests {
     #[test]
     fn one_flipped_bit_anywhere_makes_a_token_nobody_issued() {
         let keys = keys(NEW);
-        let text = keys.encode(&token(&keys)).unwrap();
+        let text = text(&keys, &token(&keys));
         for (at, bit) in (0..text.len()).flat_map(|at| (0..7).map(move |bit| (at, bit))) {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1 << bit;
@@ -241,7 +271,7 @@ mod tests {
     #[test]
     fn no_other_length_is_a_token() {
         let keys = keys(NEW);
-        let text = keys.encode(&token(&keys)).unwrap();
+        let text = text(&keys, &token(&keys));
         for end in 0..text.len() {
             assert_eq!(keys.parse(&text[..end]), None);
         }
@@ -256,9 +286,9 @@ mod tests {
         let keys = keys(NEW);
         let parent = token(&keys);
         let once = keys.successors(&parent).unwrap();
-        let again = keys.successors(&keys.parse(&keys.encode(&parent).unwrap()).unwrap()).unwrap();
-        assert_eq!(keys.encode(once.newest().unwrap()), keys.encode(again.newest().unwrap()));
-        assert_ne!(once.newest().unwrap().hash(), parent.hash());
+        let again = keys.successors(&keys.parse(&text(&keys, &parent)).unwrap()).unwrap();
+        assert_eq!(text(&keys, once.newest()), text(&keys, again.newest()));
+        assert_ne!(once.newest().hash(), parent.hash());
     }
 
     #[test]
@@ -267,21 +297,21 @@ mod tests {
         let rotated = keys(&format!("{NEW},{OLD}"));
         let parent = token(&before);
         let issued = before.successors(&parent).unwrap();
-        let issued = issued.newest().unwrap();
+        let issued = issued.newest();
 
-        let parsed = rotated.parse(&before.encode(&parent).unwrap()).unwrap();
+        let parsed = rotated.parse(&text(&before, &parent)).unwrap();
         let candidates = rotated.successors(&parsed).unwrap();
         let found = candidates.find(issued.hash()).unwrap();
-        assert_eq!(rotated.encode(found), before.encode(issued), "a retry across the change gets the same text");
-        assert_ne!(candidates.newest().unwrap().hash(), issued.hash(), "a rotation uses the new key");
-        assert_eq!(keys(NEW).parse(&before.encode(&parent).unwrap()), None, "a dropped key is forgotten");
+        assert_eq!(text(&rotated, found), text(&before, issued), "a retry across the change gets the same text");
+        assert_ne!(candidates.newest().hash(), issued.hash(), "a rotation uses the new key");
+        assert_eq!(keys(NEW).parse(&text(&before, &parent)), None, "a dropped key is forgotten");
     }
 
     #[test]
     fn debug_shows_no_secret() {
         let keys = keys(NEW);
         let token = token(&keys);
-        let shown = format!("{token:?} {keys:?} {:?}", keys.successors(&token).unwrap());
+        let shown = format!("{token:?} {keys:?} {:?} {:?}", keys.successors(&token).unwrap(), keys.encode(&token));
         let listed = format!("{:?}", &token.secret[..4]);
         assert!(!shown.contains(listed.trim_matches(['[', ']'])), "{shown}");
         assert!(!shown.contains("rt1_"), "{shown}");
@@ -302,7 +332,7 @@ mod tests {
             let token = RefreshToken {
                 key: 1, user_id: Uuid::from_u128(user), session_id: Uuid::from_u128(session), generation, secret,
             };
-            prop_assert_eq!(keys.parse(&keys.encode(&token).unwrap()), Some(token));
+            prop_assert_eq!(keys.parse(&text(&keys, &token)), Some(token));
         }
 
         #[test]

@@ -51,15 +51,18 @@ const SAMPLE_WORDS: [&str; 24] = [
 impl Secret {
     /// Reads `name:secret,name:secret`, newest first, or one plain secret (named `default`).
     ///
-    /// A plain secret is used as it is, also when it has commas in it. One that itself begins like a name and a colon
-    /// must be written with a name in front.
+    /// A plain secret is used as it is, also when it has commas in it. One in which a name and a colon could be seen must
+    /// be written with a name in front.
     ///
     /// # Errors
     /// One sentence for each thing that is wrong. No sentence contains any part of a secret.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, Vec<String>> {
         let items: Vec<&str> = text.split(',').map(str::trim).collect();
-        let named: Option<Vec<(&str, &str)>> = items.iter().map(|item| split_name(item)).collect();
-        let pairs = named.unwrap_or_else(|| vec![("default", text)]);
+        let named: Vec<(&str, &str)> = items.iter().filter_map(|item| split_name(item)).collect();
+        let pairs = if named.is_empty() { vec![("default", text)] } else { named };
+        if pairs.len() < items.len() && pairs.first() != Some(&("default", text)) {
+            return Err(vec!["has secrets with a name and without; write name:secret,name:secret".to_owned()]);
+        }
 
         let mut problems: Vec<String> = Vec::new();
         for (index, (name, secret)) in pairs.iter().enumerate() {
@@ -129,7 +132,7 @@ fn weakness(secret: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the text is some first part of at most half its length over and over.
+/// Whether the text is one piece of at most half its length, repeated.
 fn repeats_itself(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| bytes.iter().zip(bytes.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -208,6 +211,14 @@ mod tests {
     #[test]
     fn a_sample_word_does_not_spoil_a_good_secret() {
         assert!(Secret::parse_list(&format!("test-secret-{OTHER}")).is_ok());
+    }
+
+    #[test]
+    fn a_list_in_which_a_name_is_missing_is_refused() {
+        assert!(problems(&format!("new:{GOOD},{OTHER}")).contains("with a name and without"));
+        assert!(problems(&format!("{GOOD},old:{OTHER}")).contains("with a name and without"));
+        let plain = format!("{GOOD},{OTHER}");
+        assert_eq!(Secret::parse_list(&plain).unwrap()[0].bytes(), plain.as_bytes());
     }
 
     #[test]

@@ -100,13 +100,25 @@ pub struct LiveSession {
     pub now: OffsetDateTime,
 }
 
+/// The longest `User-Agent` that is kept, in characters.
+const MAX_USER_AGENT: usize = 512;
+
 /// What is known of the device that sent a request.
 #[derive(Debug, Clone, Default)]
 pub struct Device {
     /// The peer's address.
     pub ip_address: Option<IpAddr>,
-    /// The `User-Agent` header, cut to 512 characters.
+    /// The first 512 characters of the `User-Agent` header.
     pub user_agent: Option<String>,
+}
+
+impl Device {
+    /// A device with the bytes of its `User-Agent` header.
+    #[must_use]
+    pub fn new(ip_address: Option<IpAddr>, user_agent: Option<&[u8]>) -> Self {
+        let kept = |bytes| String::from_utf8_lossy(bytes).chars().take(MAX_USER_AGENT).collect();
+        Self { ip_address: ip_address.map(|address| address.to_canonical()), user_agent: user_agent.map(kept) }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Users, and the rules of the fields that describe them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -61,12 +59,6 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A short line of text that people see: a name, a device label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line(String);
@@ -101,8 +93,8 @@ impl Line {
 }
 
 /// The application's own fields of a user: a JSON object of at most 8 KiB.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Profile(Map<String, Value>);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile(Value);
 
 const MAX_PROFILE_BYTES: usize = 8 * 1024;
 
@@ -113,24 +105,28 @@ impl Profile {
     /// `invalid_type` for anything but an object, `too_large` above 8 KiB of compact JSON, `invalid_text` for a NUL
     /// character, which Postgres cannot store.
     pub fn parse(value: Value) -> Result<Self, FieldError> {
-        let Value::Object(fields) = value else {
+        if !value.is_object() {
             return Err(FieldError::new("profile", "invalid_type", "must be an object"));
-        };
-        let value = Value::Object(fields);
+        }
         if value.to_string().len() > MAX_PROFILE_BYTES {
             return Err(FieldError::new("profile", "too_large", "must be at most 8192 bytes of JSON"));
         }
         if has_nul(&value) {
             return Err(FieldError::new("profile", "invalid_text", "must not contain the character U+0000"));
         }
-        let Value::Object(fields) = value else { return Ok(Self::default()) };
-        Ok(Self(fields))
+        Ok(Self(value))
     }
 
     /// The object.
     #[must_use]
     pub fn into_json(self) -> Value {
-        Value::Object(self.0)
+        self.0
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self(Value::Object(Map::new()))
     }
 }
 

@@ -13,7 +13,7 @@ use super::error::{ApiError, Code};
 use crate::auth;
 use crate::domain::field::FieldError;
 
-/// Twice what the largest good request needs.
+/// The largest good request is a registration of about 13 KiB: a profile of 8 KiB, and 1,024 characters of password.
 pub(super) const MAX_BYTES: usize = 16 * 1024;
 
 /// A request's body: a JSON object, or nothing, which counts as an empty object. Unknown fields are ignored, because

@@ -109,8 +109,8 @@ impl Code {
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
-            status if status.is_server_error() => Self::Internal,
-            _ => Self::MalformedRequest,
+            status if status.is_client_error() => Self::MalformedRequest,
+            _ => Self::Internal,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happens around every request: its id, its log line, the form of its errors, and that it runs to its end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -45,13 +46,15 @@ pub async fn around(
     let closing = request.app_data::<web::Data<ShuttingDown>>().cloned();
     let span = tracing::info_span!("request", request_id, method = %request.method());
     let started = Instant::now();
+    let peer = request.peer_addr().map(|peer| peer.ip());
     let answering = next.call(request);
     let id = request_id.clone();
     // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way
     // with its statement still running on a connection that the next caller gets.
     let work = async move {
         let answer = finish(answering.await, &id)?;
-        log(&answer, started);
+        let route = answer.request().match_pattern().unwrap_or_default();
+        log(&route, answer.status(), peer, started);
         Ok::<_, Error>(answer)
     };
     let mut answer = match rt::spawn(work.instrument(span.clone())).await {
@@ -60,6 +63,7 @@ pub async fn around(
             tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
             let mut response = ApiError::of(Code::Internal).respond(&request_id);
             mark(response.headers_mut(), &request_id);
+            span.in_scope(|| log("", response.status(), peer, started));
             return Err(actix_web::error::InternalError::from_response(panicked, response).into());
         }
     };
@@ -100,11 +104,10 @@ fn mark(headers: &mut HeaderMap, request_id: &str) {
 }
 
 /// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.
-fn log(answer: &ServiceResponse<BoxBody>, started: Instant) {
-    let route = answer.request().match_pattern().unwrap_or_default();
-    let status = answer.status().as_u16();
+fn log(route: &str, status: StatusCode, peer: Option<IpAddr>, started: Instant) {
+    let status = status.as_u16();
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    let peer = answer.request().peer_addr().map(|peer| peer.ip().to_string());
+    let peer = peer.map(|peer| peer.to_string());
     if route.starts_with("/health") {
         tracing::debug!(route, status, milliseconds, peer, "answered");
     } else {
@@ -114,20 +117,23 @@ fn log(answer: &ServiceResponse<BoxBody>, started: Instant) {
 
 /// Errors of ours carry their own story; those of the framework are told by their status.
 fn into_problem(answer: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+    let theirs = ApiError::of(Code::of_status(answer.status()));
     let ours = answer.response().error().and_then(|error| error.as_error::<ApiError>());
-    let code = ours.map_or(Code::of_status(answer.status()), ApiError::code).describe().0;
-    let mut problem = match ours {
-        Some(error) => error.respond(request_id),
-        None => ApiError::of(Code::of_status(answer.status())).respond(request_id),
-    };
+    let error = ours.unwrap_or(&theirs);
+    let (code, status, _) = error.code().describe();
+    let mut problem = error.respond(request_id);
     if let Some(allow) = answer.headers().get(ALLOW) {
         problem.headers_mut().insert(ALLOW, allow.clone());
     }
-    let cause = ours.and_then(ApiError::cause).map(|cause| chain(cause));
-    match problem.status() {
+    let cause = match (error.cause(), answer.response().error()) {
+        (Some(cause), _) => chain(cause),
+        (None, Some(framework)) => framework.to_string(),
+        (None, None) => code.to_owned(),
+    };
+    match status {
         StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(code, error = cause, "a request failed"),
         StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(code, error = cause, "a request was turned away"),
-        _ => tracing::debug!(code, "a request was refused"),
+        _ => tracing::debug!(code, error = cause, "a request was refused"),
     }
     answer.into_response(problem)
 }

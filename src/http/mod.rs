@@ -10,6 +10,7 @@ mod exchange;
 mod health;
 mod sessions;
 
+use actix_web::http::header::{HeaderValue, USER_AGENT};
 use actix_web::web::{self, ServiceConfig, get, head, post, resource, scope};
 use actix_web::{HttpRequest, Responder};
 
@@ -52,12 +53,8 @@ pub fn payload_limit() -> web::PayloadConfig {
 /// The application state of every handler.
 type State = web::Data<crate::auth::Auth>;
 
-const MAX_USER_AGENT_CHARACTERS: usize = 512;
-
 /// What the request tells of the device that sent it.
 fn device(request: &HttpRequest) -> Device {
-    let user_agent = request.headers().get("user-agent").map(|value| {
-        String::from_utf8_lossy(value.as_bytes()).chars().take(MAX_USER_AGENT_CHARACTERS).collect::<String>()
-    });
-    Device { ip_address: request.peer_addr().map(|peer| peer.ip().to_canonical()), user_agent }
+    let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
+    Device::new(request.peer_addr().map(|peer| peer.ip()), user_agent)
 }

@@ -22,11 +22,32 @@ pub(super) struct LoginRequest {
     label: Option<String>,
 }
 
-/// The body of `POST /api/auth/refresh` and `…/logout`. Any type is read, as a token of the wrong type is one that was
-/// never issued, and clients sign out on exactly that answer.
+/// The body of `POST /api/auth/refresh` and `…/logout`.
 #[derive(Deserialize)]
 pub(super) struct RefreshTokenRequest {
     refresh_token: Option<Value>,
+}
+
+/// What a body says about a refresh token.
+enum Presented {
+    /// Nothing, null, or an empty text.
+    Nothing,
+    /// Something of another type. It is a token that was never issued, and not a broken request: clients sign out on
+    /// exactly that answer.
+    NoText,
+    /// A text, whatever it is worth.
+    Text(String),
+}
+
+impl RefreshTokenRequest {
+    fn presented(self) -> Presented {
+        match self.refresh_token {
+            None | Some(Value::Null) => Presented::Nothing,
+            Some(Value::String(text)) if text.is_empty() => Presented::Nothing,
+            Some(Value::String(text)) => Presented::Text(text),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Presented::NoText,
+        }
+    }
 }
 
 /// The body of `POST /api/auth/logout-all`.
@@ -55,7 +76,7 @@ impl From<Tokens> for TokensBody {
             access_token: access_token.text,
             token_type: "Bearer",
             expires_in: access_token.expires_in,
-            refresh_token: refresh_token.0,
+            refresh_token: refresh_token.into_string(),
             refresh_expires_in: (session.ends_at - session.now).whole_seconds(),
             session_id: session.id,
             server_time: session.now,
@@ -93,13 +114,10 @@ pub(super) async fn refresh(
     request: HttpRequest,
     body: Body<RefreshTokenRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let refresh_token = match body.0.refresh_token {
-        None => return Err(ApiError::of(Code::RefreshTokenMissing)),
-        Some(Value::String(text)) if text.is_empty() => return Err(ApiError::of(Code::RefreshTokenMissing)),
-        Some(Value::String(text)) => text,
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(ApiError::of(Code::RefreshTokenInvalid));
-        }
+    let refresh_token = match body.0.presented() {
+        Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing)),
+        Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid)),
+        Presented::Text(text) => text,
     };
     let refresh = Refresh { refresh_token: &refresh_token, idempotency_key: idempotency_key(&request)? };
     let tokens = state.refresh(refresh, &device(&request)).await?;
@@ -124,19 +142,20 @@ pub(super) async fn logout(
     body: Body<RefreshTokenRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let device = device(&request);
-    match (body.0.refresh_token, caller) {
-        (Some(token), _) => state.logout(token.as_str().unwrap_or_default(), &device).await?,
-        (None, Ok(caller)) => state.logout_bearer(&caller.0, &device).await?,
-        (None, Err(_signed_out)) => {}
+    match (body.0.presented(), caller) {
+        (Presented::Text(token), _) => state.logout(&token, &device).await?,
+        (Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &device).await?,
+        (Presented::NoText, _) | (Presented::Nothing, Err(_)) => {}
     }
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(super) async fn logout_all(
     state: State,
+    request: HttpRequest,
     caller: CurrentUser,
     body: Body<LogoutAllRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false)).await?;
+    let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false), &device(&request)).await?;
     Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
 }

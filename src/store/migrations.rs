@@ -41,8 +41,8 @@ pub fn newest_version() -> i32 {
 
 /// Applies what is missing, up to `target` if given, and says how many there were.
 ///
-/// It uses a direct connection of its own: a pooler in between would lose the lock. A schema that is newer than this
-/// program is left alone, so that an old version can restart during a roll-out.
+/// It uses a connection of its own, and the URL must not lead through a pooler in transaction mode, which would lose the
+/// lock. A schema that is newer than this program is left alone, so that an old version can restart during a roll-out.
 ///
 /// # Errors
 /// [`MigrationError`]; a migration that fails is rolled back whole.
@@ -63,7 +63,6 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
 async fn lock(client: &Client) -> Result<(), tokio_postgres::Error> {
     let mut waiting = false;
     loop {
-        // The simple protocol, so that a pooler in between cannot mix up prepared statements.
         let answer = client.simple_query(&format!("select pg_try_advisory_lock({LOCK})")).await?;
         let taken =
             |message: &SimpleQueryMessage| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));

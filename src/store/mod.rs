@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Client, Connect, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    BuildError, Client, Connect, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -31,6 +31,17 @@ pub struct Store {
     call_limit: Duration,
 }
 
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The URL asks for protection that cannot be given.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The pool's settings contradict each other.
+    #[error("the connection pool cannot be made")]
+    Pool(#[source] BuildError),
+}
+
 /// How much later than Postgres the client gives up on a statement.
 const CLIENT_MARGIN: Duration = Duration::from_secs(1);
 /// The client's limit where Postgres has been given none.
@@ -44,8 +55,8 @@ impl Store {
     /// Prepares the pool. No connection is opened yet.
     ///
     /// # Errors
-    /// When certificates to trust cannot be read.
-    pub fn new(settings: &config::Database) -> Result<Self, tls::TlsError> {
+    /// [`SetupError`].
+    pub fn new(settings: &config::Database) -> Result<Self, SetupError> {
         let mut config = settings.url.config.clone();
         set_limits(&mut config, settings);
         if !settings.statement_timeout.is_zero() {
@@ -76,7 +87,7 @@ impl Store {
                 })
             }))
             .build()
-            .map_err(|error| tls::TlsError::from(error.to_string()))?;
+            .map_err(SetupError::Pool)?;
         let call_limit = match settings.statement_timeout {
             Duration::ZERO => DEFAULT_CALL_LIMIT,
             limit => limit + CLIENT_MARGIN,

@@ -1,9 +1,11 @@
 //! How connections to Postgres are encrypted, with rustls and no OpenSSL.
 
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
@@ -14,10 +16,25 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{RootCertificates, Tls};
 
-/// The certificates to trust could not be read.
+/// Why connections cannot be encrypted as the URL asks.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS to the database cannot be set up: {0}")]
-pub struct TlsError(String);
+pub enum TlsError {
+    /// The file that `sslrootcert` names is no good.
+    #[error("sslrootcert {}", path.display())]
+    RootFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Nothing vouches for the server.
+    #[error("there is no root certificate to check the database's against; name one with sslrootcert=FILE")]
+    NoRoots(#[source] VerifierBuilderError),
+    /// The library cannot do what is needed on this machine.
+    #[error("TLS cannot be set up")]
+    Library(#[from] rustls::Error),
+}
 
 /// A connector for the driver. It is not used when the URL says `sslmode=disable`.
 pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, TlsError> {
@@ -28,8 +45,7 @@ pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, TlsError> {
         Tls::VerifiedAuthority(roots) => Arc::new(AnyName(webpki(roots, &provider)?)),
     };
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError(error.to_string()))?
+        .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -41,22 +57,28 @@ fn webpki(roots: &RootCertificates, provider: &Arc<CryptoProvider>) -> Result<Ar
     match roots {
         RootCertificates::System => {
             let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "some root certificates of the system cannot be read");
+            }
             store.add_parsable_certificates(found.certs);
         }
         RootCertificates::File(path) => {
-            let unusable = |error: &dyn std::fmt::Display| TlsError(format!("sslrootcert {}: {error}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
-                let certificate = certificate.map_err(|error| unusable(&error))?;
-                store.add(certificate).map_err(|error| unusable(&error))?;
-            }
+            read_roots(path, &mut store).map_err(|source| TlsError::RootFile { path: path.clone(), source })?;
         }
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider)).build().map_err(|error| {
-        TlsError(format!("no root certificate to check the server against ({error}); name one with sslrootcert=FILE"))
-    })
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+        .build()
+        .map_err(TlsError::NoRoots)
 }
 
-/// `sslmode=prefer`: protects against listening only, as its name in libpq's manual promises no more.
+fn read_roots(path: &Path, store: &mut RootCertStore) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    for certificate in CertificateDer::pem_file_iter(path)? {
+        store.add(certificate?)?;
+    }
+    Ok(())
+}
+
+/// `sslmode=prefer`: protects against somebody who listens, not against somebody who answers in the server's place.
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
 
@@ -137,11 +159,5 @@ impl ServerCertVerifier for AnyName {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
-    }
-}
-
-impl From<String> for TlsError {
-    fn from(reason: String) -> Self {
-        Self(reason)
     }
 }

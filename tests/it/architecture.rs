@@ -55,7 +55,18 @@ fn store_knows_neither_use_cases_nor_http() {
 fn use_cases_know_no_http_and_write_no_sql() {
     assert_without(
         "auth",
-        &["crate::app", "crate::http", "crate::config", "actix", "StatusCode", "select ", "update ", "insert into"],
+        &[
+            "crate::app",
+            "crate::http",
+            "crate::config",
+            "actix",
+            "deadpool",
+            "tokio_postgres",
+            "StatusCode",
+            "select ",
+            "update ",
+            "insert into",
+        ],
     );
 }
 

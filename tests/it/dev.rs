@@ -47,7 +47,7 @@ impl Dev {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let health = lines.find_map(|line| Some(line.trim().strip_prefix("health")?.trim().to_owned()));
         let base = health.expect("it prints where it listens").replace("/health/ready", "");
-        let caller = Anonymous { base, http: reqwest::Client::new() };
+        let caller = Anonymous { base, http: reqwest::Client::builder().no_proxy().build().unwrap() };
         wait_until("it is ready", async || caller.get("/health/ready").await.status == 200).await;
         Self { child, caller }
     }
@@ -55,6 +55,13 @@ impl Dev {
     async fn end(mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         wait_until("it ends", async || self.child.try_wait().unwrap().is_some()).await;
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

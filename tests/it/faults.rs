@@ -9,9 +9,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::support::{
-    Account, Anonymous, PASSWORD, RestartableCluster, ServerProcess, TestApp, TestDatabase, wait_until,
-};
+use crate::support::{Account, Dice, PASSWORD, RestartableCluster, ServerProcess, TestApp, TestDatabase, wait_until};
 
 /// Every call that needs the database is turned away in time, with no token.
 async fn assert_turned_away(account: &Account) {
@@ -34,16 +32,11 @@ async fn assert_turned_away(account: &Account) {
     assert_eq!(caller.get("/health/live").await.status, 200);
 }
 
-async fn signed_in(caller: Anonymous, email: &str) -> Account {
-    let answer = caller.post("/api/auth/register", json!({"email": email, "password": PASSWORD})).await;
-    Account::of(caller, email, &answer)
-}
-
 #[tokio::test]
 async fn a_stopped_database_is_an_outage_that_ends_by_itself() {
     let mut postgres = RestartableCluster::start().await;
     let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
-    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+    let mut account = server.anonymous().register("ada@example.com").await;
 
     postgres.stop();
     assert_turned_away(&account).await;
@@ -59,7 +52,7 @@ async fn a_stopped_database_is_an_outage_that_ends_by_itself() {
 async fn a_killed_database_is_an_outage_that_ends_by_itself() {
     let mut postgres = RestartableCluster::start().await;
     let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
-    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+    let mut account = server.anonymous().register("ada@example.com").await;
 
     for pid in postgres.processes() {
         let _gone_already = kill_process(pid, Signal::KILL);
@@ -75,7 +68,7 @@ async fn a_killed_database_is_an_outage_that_ends_by_itself() {
 async fn a_frozen_database_is_an_outage_that_ends_by_itself() {
     let postgres = RestartableCluster::start().await;
     let server = ServerProcess::ready(&postgres.cluster.default_url(), &[]).await;
-    let mut account = signed_in(server.anonymous(), "ada@example.com").await;
+    let mut account = server.anonymous().register("ada@example.com").await;
     let signal = |signal| postgres.processes().into_iter().for_each(|pid| kill_process(pid, signal).unwrap());
 
     signal(Signal::STOP);
@@ -136,7 +129,7 @@ async fn a_server_killed_in_the_middle_of_refreshes_signs_nobody_out() {
     let port = server.address.port().to_string();
     let mut accounts = Vec::new();
     for index in 0..12 {
-        accounts.push(signed_in(server.anonymous(), &format!("user{index}@example.com")).await);
+        accounts.push(server.anonymous().register(&format!("user{index}@example.com")).await);
     }
     let enough = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> =
@@ -186,12 +179,6 @@ async fn keep_going(mut account: Account, enough: Arc<AtomicBool>) -> (u32, u32)
     (successes, failures)
 }
 
-/// A pseudo-random number below `below`, the same in every run.
-fn dice(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % below
-}
-
 #[tokio::test]
 async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
     let app = TestApp::start().await;
@@ -199,10 +186,10 @@ async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
     for index in 0..10 {
         accounts.push(app.register(&format!("user{index}@example.com")).await);
     }
-    let mut state = 42;
+    let mut dice = Dice(42);
     for round in 0..1000 {
         let account = &accounts[round % accounts.len()];
-        let (path, body) = match dice(&mut state, 4) {
+        let (path, body) = match dice.below(4) {
             0 => ("register", json!({"email": format!("new{round}@example.com"), "password": PASSWORD})),
             1 => ("login", json!({"email": account.email, "password": PASSWORD})),
             _ => ("refresh", json!({"refresh_token": account.refresh_token})),
@@ -213,9 +200,8 @@ async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
             body.len()
         );
         // Some go away before they have said all of it, some before the answer, some just after.
-        let said =
-            if dice(&mut state, 5) == 0 { dice(&mut state, request.len() as u64) as usize } else { request.len() };
-        let patience = Duration::from_micros(dice(&mut state, 8000));
+        let said = if dice.below(5) == 0 { dice.below(request.len()) } else { request.len() };
+        let patience = Duration::from_micros(dice.below(8000) as u64);
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.write_all(&request.as_bytes()[..said]).await.unwrap();
         tokio::time::sleep(patience).await;

@@ -4,24 +4,10 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
-use crate::support::{Anonymous, TestApp, TestDatabase};
+use crate::support::{Anonymous, Dice, TestApp, TestDatabase};
 
 const EACH: u64 = 50_000;
 const TASKS: u64 = 8;
-
-/// A small generator of its own for each task, so that every run tries the same forgeries.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % below
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256) as u8).collect()
-    }
-}
 
 fn forged_refresh_token(dice: &mut Dice, genuine: &str) -> String {
     let body = genuine.strip_prefix("rt1_").unwrap();

@@ -33,12 +33,6 @@ impl TwoServers {
         let caller = self.servers[0].anonymous();
         Account::of(caller.clone(), email, &caller.login(email, PASSWORD).await)
     }
-
-    async fn register(&self, email: &str) -> Account {
-        let caller = self.servers[0].anonymous();
-        let answer = caller.post("/api/auth/register", json!({"email": email, "password": PASSWORD})).await;
-        Account::of(caller, email, &answer)
-    }
 }
 
 /// Presents a token on every caller at the same moment; gives status and successor of each.
@@ -63,7 +57,7 @@ async fn present(callers: &[Anonymous], token: &str) -> Vec<(u16, Option<String>
 async fn p5_simultaneous_uses_of_one_token_all_get_its_one_successor() {
     let two = TwoServers::start().await;
     let callers = two.callers(AT_ONCE);
-    let mut token = two.register("ada@example.com").await.refresh_token;
+    let mut token = two.servers[0].anonymous().register("ada@example.com").await.refresh_token;
     for round in 0..ROUNDS {
         let answers = present(&callers, &token).await;
 
@@ -80,7 +74,7 @@ async fn p5_simultaneous_uses_of_one_token_all_get_its_one_successor() {
 async fn nothing_lives_after(two: &TwoServers, end: impl AsyncFn(&Account)) {
     let callers = two.callers(6);
     let email = "ada@example.com";
-    two.register(email).await;
+    two.servers[0].anonymous().register(email).await;
     let (mut before, mut after) = (0, 0);
     for round in 0..ROUNDS {
         two.database.execute("update users set disabled_at = null").await;

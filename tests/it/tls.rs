@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use claviger::config;
 use claviger::dev::cluster::Cluster;
@@ -17,10 +18,12 @@ struct TlsPostgres {
     port: u16,
 }
 
+/// A port for each server of this process, below those that the kernel gives out to outgoing connections.
 fn free_port() -> u16 {
-    // Below the range from which the kernel gives out ports of outgoing connections.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = 20_000 + (std::process::id() % 10_000) as u16;
-    (start..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    let mut candidates = std::iter::repeat_with(|| start + NEXT.fetch_add(1, Ordering::Relaxed));
+    candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 impl TlsPostgres {

@@ -6,6 +6,6 @@ mod end;
 mod refresh;
 mod start;
 
-pub use end::{end, end_all, end_by_token};
+pub use end::{EndAll, end, end_all, end_by_token};
 pub use refresh::{Presented, Refreshed, refresh};
 pub use start::{NewSession, NewUser, insert, insert_with_user};

@@ -94,7 +94,7 @@ pub async fn refresh(
                       case verdict when 'replay' then now when 'disabled' then disabled_at
                                    else ended_at end                                              as ended_at
                from decided";
-    let newest = presented.successors.newest().map(|token| token.hash().0.to_vec());
+    let newest = presented.successors.newest().hash();
     let row = query_opt(
         client,
         sql,
@@ -103,7 +103,7 @@ pub async fn refresh(
             (&presented.token.session_id, Type::UUID),
             (&i64::from(presented.token.generation), Type::INT8),
             (&presented.token.hash().0.as_slice(), Type::BYTEA),
-            (&newest, Type::BYTEA),
+            (&newest.0.as_slice(), Type::BYTEA),
             (&presented.successors.hashes(), Type::BYTEA_ARRAY),
             (&presented.rotation_key.map(|hash| hash.0.to_vec()), Type::BYTEA),
             (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),

@@ -1,7 +1,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{PASSWORD, TestApp};
+use crate::support::{PASSWORD, ServerProcess, TestApp, wait_until};
 
 #[tokio::test]
 async fn a_login_starts_a_session_of_its_own() {
@@ -83,8 +83,7 @@ async fn a_login_rehashes_when_the_cost_rose() {
     let before: String = cheap.database.rows(stored).await[0].get(0);
     assert_eq!(cost(&before), "04");
 
-    let dearer =
-        crate::support::ServerProcess::ready(&cheap.database.url, &[("CLAVIGER__PASSWORD__BCRYPT_COST", "5")]).await;
+    let dearer = ServerProcess::ready(&cheap.database.url, &[("CLAVIGER__PASSWORD__BCRYPT_COST", "5")]).await;
     dearer.anonymous().login("ada@example.com", "wrong password").await.assert_problem(401, "invalid_credentials");
     let unchanged: String = cheap.database.rows(stored).await[0].get(0);
     assert_eq!(unchanged, before, "a wrong password changes nothing");
@@ -139,10 +138,7 @@ async fn a_password_changed_while_it_was_being_checked_opens_nothing() {
 
     let caller = app.anonymous();
     let login = tokio::spawn(async move { caller.login("ada@example.com", PASSWORD).await });
-    crate::support::wait_until("the login waits for the row", async || {
-        app.database.number("select count(*) from pg_stat_activity where wait_event_type = 'Lock'").await > 0
-    })
-    .await;
+    wait_until("the login waits for the row", async || app.database.waiting_for_locks().await == 1).await;
     change.commit().await.unwrap();
 
     login.await.unwrap().assert_problem(401, "invalid_credentials");

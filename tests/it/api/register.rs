@@ -131,11 +131,10 @@ async fn long_passwords_of_any_script_are_never_cut() {
 async fn an_odd_but_allowed_profile_comes_back_as_it_went() {
     let app = TestApp::start().await;
     let profile = json!({
-        "": "", "emoji": "🗝️", "nested": {"a": [null, true, 1.5, -0.0, 1e300, 12_345_678_901_234_567_890_u64]}, "'; drop table users --": 1,
+        "": "", "emoji": "🗝️", "'; drop table users --": "\\ \" \n",
+        "nested": {"a": [null, true, 1.5, -3, 1e300, 12_345_678_901_234_567_890_u64, [], {}]},
     });
     let body = json!({"email": "a@b.example", "password": PASSWORD, "profile": profile});
     let answer = app.anonymous().post("/api/auth/register", body).await;
-    assert_eq!(answer.body["user"]["profile"]["nested"]["a"][4].as_f64(), Some(1e300), "{answer:?}");
-    assert_eq!(answer.body["user"]["profile"]["emoji"], "🗝️");
-    assert_eq!(answer.body["user"]["profile"]["nested"]["a"][5], 12_345_678_901_234_567_890_u64);
+    assert_eq!(answer.body["user"]["profile"], profile);
 }

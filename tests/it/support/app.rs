@@ -44,14 +44,12 @@ impl TestApp {
 
     /// A new user, signed in.
     pub(crate) async fn register(&self, email: &str) -> Account {
-        let answer = self.anonymous().post("/api/auth/register", json!({"email": email, "password": PASSWORD})).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-        Account::of(self.anonymous(), email, &answer)
+        self.anonymous().register(email).await
     }
 
     /// Another session of a user.
     pub(crate) async fn login(&self, email: &str) -> Account {
-        let answer = self.anonymous().post("/api/auth/login", json!({"email": email, "password": PASSWORD})).await;
+        let answer = self.anonymous().login(email, PASSWORD).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         Account::of(self.anonymous(), email, &answer)
     }
@@ -156,6 +154,13 @@ impl Anonymous {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Becomes a new user, signed in.
+    pub(crate) async fn register(&self, email: &str) -> Account {
+        let answer = self.post("/api/auth/register", json!({"email": email, "password": PASSWORD})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        Account::of(self.clone(), email, &answer)
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Answer {

@@ -95,6 +95,14 @@ impl TestDatabase {
         self.client().await.query(sql, &[]).await.unwrap()
     }
 
+    /// How many statements wait for a lock here.
+    pub(crate) async fn waiting_for_locks(&self) -> i64 {
+        self.number(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .await
+    }
+
     /// The first number of one query.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.rows(&format!("select ({sql})::int8")).await[0].get(0)
@@ -107,17 +115,15 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (url, drop) = (self.admin_url.clone(), format!("drop database if exists {} with (force)", self.name));
+        let (url, sql) = (self.admin_url.clone(), format!("drop database if exists {} with (force)", self.name));
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { connect(&url).await.batch_execute(&drop).await })
+            runtime.block_on(async { connect(&url).await.batch_execute(&sql).await })
         });
         // A test that failed has the say; the next run sweeps.
-        drop_quietly(dropped.join());
+        drop(dropped.join());
     }
 }
-
-fn drop_quietly<T>(_: T) {}
 
 impl Server {
     async fn start() -> Self {
@@ -151,7 +157,7 @@ impl Server {
             let name: String = row.get(0);
             let made: Option<u64> = name.split('_').nth(2).and_then(|seconds| seconds.parse().ok());
             if made.is_some_and(|made| made < hour_ago.as_secs()) {
-                drop_quietly(client.batch_execute(&format!("drop database if exists {name} with (force)")).await);
+                drop(client.batch_execute(&format!("drop database if exists {name} with (force)")).await);
             }
         }
     }
@@ -159,10 +165,17 @@ impl Server {
 
 /// A private server that is thrown away with the process, for tests that stop it or need it set up in their own way.
 pub(crate) async fn own_cluster(settings: &[&str]) -> Cluster {
+    let started = Cluster::start(&server_programs(), &new_folder(), Purpose::Test(settings)).await;
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn server_programs() -> Binaries {
     let path = config::environment().remove("PATH").unwrap_or_default();
-    let binaries = Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"));
-    let folder: PathBuf = std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()));
-    Cluster::start(&binaries, &folder, Purpose::Test(settings)).await.unwrap_or_else(|error| panic!("{error}"))
+    Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn new_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()))
 }
 
 /// A private server that can be stopped and started again on the same data.
@@ -174,9 +187,7 @@ pub(crate) struct RestartableCluster {
 
 impl RestartableCluster {
     pub(crate) async fn start() -> Self {
-        let path = config::environment().remove("PATH").unwrap_or_default();
-        let binaries = Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"));
-        let folder = std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()));
+        let (binaries, folder) = (server_programs(), new_folder());
         let cluster = Cluster::start(&binaries, &folder, Purpose::Development).await.unwrap();
         Self { binaries, folder, cluster }
     }
@@ -206,8 +217,8 @@ impl RestartableCluster {
 
 impl Drop for RestartableCluster {
     fn drop(&mut self) {
-        drop_quietly(self.cluster.stop());
-        drop_quietly(std::fs::remove_dir_all(&self.folder));
+        drop(self.cluster.stop());
+        drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 

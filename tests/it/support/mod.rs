@@ -2,10 +2,12 @@
 
 mod app;
 mod database;
+mod dice;
 mod process;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp};
 pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
+pub(crate) use dice::Dice;
 pub(crate) use process::{ServerProcess, wait_until};
 
 use std::collections::BTreeMap;

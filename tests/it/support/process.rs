@@ -86,12 +86,7 @@ impl Drop for ServerProcess {
 }
 
 /// Waits for a condition, and fails when it does not come true within a time that only a fault can take.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
-    wait(what.to_owned(), condition)
-}
-
-async fn wait(what: String, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
         assert!(started.elapsed() < Duration::from_mins(1), "waited in vain until {what}");
