@@ -169,7 +169,7 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
             }
             Ok(())
         };
-        let reason: Box<dyn std::error::Error> = match attempt.await {
+        let reason: Box<dyn std::error::Error + Send + Sync> = match attempt.await {
             Ok(()) => match store.check_ready().await {
                 Ok(()) => {
                     tracing::info!(database = %database.url, "ready");
@@ -177,7 +177,7 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
                 }
                 Err(error) => Box::new(error),
             },
-            Err(MigrationError::Unreachable(error)) => Box::new(error),
+            Err(MigrationError::Unreachable(cause)) => cause,
             Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_))) => return Err(error.into()),
         };
         tracing::warn!(

@@ -212,10 +212,9 @@ fn new_keys(dir: Option<&Path>, owner: Option<u32>) -> Result<(), Failure> {
     for (variable, name) in NAMES {
         match dir.map(|dir| dir.join(name)) {
             None => print(format_args!("{variable}={}", Secret::generate()?))?,
-            Some(path) if path.exists() => print(format_args!("kept {}", path.display()))?,
+            Some(path) if secret_file::read(&path)?.is_some() => print(format_args!("kept {}", path.display()))?,
             Some(path) => {
-                secret_file::write_new(&path)?;
-                std::os::unix::fs::chown(&path, owner, None)?;
+                secret_file::write(&path, owner)?;
                 print(format_args!("wrote {}; use it as {variable}_FILE", path.display()))?;
             }
         }

@@ -3,28 +3,33 @@
 use std::error::Error;
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::{Log, LogFormat};
 
 /// Starts logging to standard error: for people on a terminal, one JSON object a line elsewhere. Does nothing when
 /// logging has been started before.
 pub fn start(log: &Log) {
-    // Chatty libraries first, so that the operator's own filter can turn them up again; the driver last, so that it
-    // cannot: it logs the parameters of statements, password hashes among them.
-    let filter = EnvFilter::new(format!("actix_server=warn,refinery_core=warn,{},tokio_postgres=info", log.level));
+    // Chatty libraries first, so that the operator's own filter can turn them up again.
+    let filter = EnvFilter::new(format!("actix_server=warn,refinery_core=warn,{}", log.level));
+    // Whatever that filter says: the driver logs the parameters of statements, password hashes among them.
+    let harmless = filter_fn(|event| *event.level() <= Level::INFO || !event.target().starts_with("tokio_postgres"));
     let json = match log.format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Json => true,
         LogFormat::Pretty => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
     };
-    drop(started);
+    drop(tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(harmless)).try_init());
 }
 
 /// An error and its causes in one sentence, for the operator.

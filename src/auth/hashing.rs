@@ -15,8 +15,6 @@ pub struct Hashing {
     places: Arc<Semaphore>,
     /// Hashes running.
     cores: Arc<Semaphore>,
-    /// Stands in for the hash of an unknown user, so that looking takes as long.
-    decoy: PasswordHash,
 }
 
 /// The outcome of comparing a password with a stored hash.
@@ -35,12 +33,7 @@ impl Hashing {
     #[must_use]
     pub fn new(cost: u32, queue: usize) -> Self {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
-        Self {
-            cost,
-            places: Arc::new(Semaphore::new(cores + queue)),
-            cores: Arc::new(Semaphore::new(cores)),
-            decoy: PasswordHash::decoy(cost),
-        }
+        Self { cost, places: Arc::new(Semaphore::new(cores + queue)), cores: Arc::new(Semaphore::new(cores)) }
     }
 
     /// Hashes a new password.
@@ -52,22 +45,22 @@ impl Hashing {
         self.run(move || password.hash(cost)).await?.map_err(Error::internal)
     }
 
-    /// Compares a claimed password with a stored hash, or with a decoy that takes as long and never matches.
+    /// Compares a claimed password with a stored hash. A wrong one takes the work of one hash at today's cost, whether
+    /// there is a stored hash or not, and whatever cost it was made at, unless that was higher.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when the queue is full.
     pub async fn compare(&self, password: Password, stored: Option<&PasswordHash>) -> Result<Comparison, Error> {
         let cost = self.cost;
-        let known = stored.is_some();
-        let stored = stored.unwrap_or(&self.decoy).clone();
-        let compare = move || {
-            // The slow part first, and always.
-            if !password.verify(&stored) || !known {
+        let stored = stored.cloned();
+        let compare = move || match stored {
+            Some(stored) if password.verify(&stored) => match stored.cost() {
+                Some(made_at) if made_at >= cost => Ok(Comparison::Right),
+                _ => password.hash(cost).map(Comparison::Weak),
+            },
+            stored => {
+                spend(&password, stored.and_then(|stored| stored.cost()), cost);
                 Ok(Comparison::Wrong)
-            } else if stored.is_weaker_than(cost) {
-                password.hash(cost).map(Comparison::Weak)
-            } else {
-                Ok(Comparison::Right)
             }
         };
         self.run(compare).await?.map_err(Error::internal)
@@ -82,5 +75,14 @@ impl Hashing {
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    }
+}
+
+/// The work that is missing to one hash at `cost` after one at `spent`: each step of cost doubles it, so the hashes at
+/// `spent`, `spent` + 1 … `cost` - 1 and the one already made are together just that.
+fn spend(password: &Password, spent: Option<u32>, cost: u32) {
+    match spent {
+        Some(spent) => (spent..cost).for_each(|cost| _ = password.verify(&PasswordHash::decoy(cost))),
+        None => _ = password.verify(&PasswordHash::decoy(cost)),
     }
 }

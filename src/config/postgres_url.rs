@@ -50,6 +50,10 @@ impl PostgresUrl {
             return Err("must begin with postgres:// or postgresql://".to_owned());
         }
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        // The driver would find the password's end elsewhere than we do, and our options in the password.
+        if query.contains(['?', '@']) {
+            return Err("has ? or @ in its password or options; write %3F and %40".to_owned());
+        }
         let mut mode = "prefer".to_owned();
         let mut roots = RootCertificates::System;
         let mut rest = Vec::new();
@@ -69,6 +73,9 @@ impl PostgresUrl {
         }
         let mut config: tokio_postgres::Config =
             format!("{address}?{}", rest.join("&")).parse().map_err(|error| describe(&error))?;
+        if config.get_ssl_mode() != SslMode::Prefer {
+            return Err("names sslmode in a way that cannot be read".to_owned());
+        }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err("names no host".to_owned());
         }
@@ -194,6 +201,9 @@ mod tests {
             "postgres://u:hunter2@h/d?pgbouncer=true",
             "postgres://u:hunter2@h/d?sslmode=",
             "host=h password=hunter2",
+            "postgres://u:hun?ter2@h/hunter2?sslmode=require",
+            "postgres://u:hun@ter2?x@h/hunter2?sslmode=require",
+            "postgres://u:hunter2@h/d?sslmod%65=require",
             "postgres://u:hunter2@",
         ] {
             let problem = PostgresUrl::parse(url).unwrap_err();

@@ -165,8 +165,17 @@ impl Reader {
         text
     }
 
+    /// A setting that must be written as a text, so that a list is not taken for one long secret.
+    fn only_text(&mut self, key: &str) -> Option<String> {
+        let found = self.values.get(key).map(|found| found.value.as_str().map(str::to_owned));
+        if found == Some(None) {
+            self.problem(key, "must be a text in quotation marks");
+        }
+        found.flatten()
+    }
+
     pub(super) fn secrets(&mut self, key: &str) -> Option<Vec<Secret>> {
-        let text = self.raw(key);
+        let text = self.only_text(key)?;
         if text.is_empty() {
             self.problem(key, "is missing; make one with `claviger keys new`");
             return None;
@@ -183,7 +192,7 @@ impl Reader {
     }
 
     pub(super) fn postgres_url(&mut self, key: &str) -> Option<PostgresUrl> {
-        let text = self.raw(key);
+        let text = self.only_text(key)?;
         if text.is_empty() {
             self.problem(key, "is missing; set DATABASE_URL=postgres://user:password@host:5432/name");
             return None;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,10 +50,11 @@ const POLL: Duration = Duration::from_millis(10);
 const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
 
 /// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
-/// we are killed, which no handler of ours would notice. `$1` and `$2` are folders to remove afterwards, if not empty.
+/// we are killed, which no handler of ours would notice. `$1` is the log, which the server's account opens by its own
+/// rights; `$2` and `$3` are folders to remove afterwards, if not empty.
 const SUPERVISE: &str = r#"
-doomed=$1 sockets=$2; shift 2
-exec 3<&0 </dev/null
+log=$1 doomed=$2 sockets=$3; shift 3
+exec 3<&0 </dev/null >"$log" 2>&1
 "$@" 3<&- & server=$!
 { cat <&3; while kill -INT $server; do sleep 0.1; done; } >/dev/null 2>&1 & watcher=$!
 exec 3<&-
@@ -194,16 +195,26 @@ impl Owner {
     }
 }
 
-/// A folder that only the server's account may enter (and root).
+/// A folder that only the server's account may enter (and root). One that is there must be such a folder already: as root
+/// we must not give away what a link or another user has put in its place.
 fn make_private_folder(folder: &Path, owner: Option<Owner>) -> Result<(), DevError> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(DevError::file(folder)(error)),
-        Ok(()) | Err(_) => {}
+        Ok(()) => match owner {
+            Some(owner) => lchown(folder, Some(owner.uid), Some(owner.gid)).map_err(DevError::file(folder)),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(folder).map_err(DevError::file(folder))?;
+            // Six zero bits at the end: nothing for group and others.
+            let uid = owner.map_or_else(|| rustix::process::geteuid().as_raw(), |owner| owner.uid);
+            if found.is_dir() && found.uid() == uid && found.mode().trailing_zeros() >= 6 {
+                return Ok(());
+            }
+            let reason = format!("it is not a folder that only the account {uid} may enter; move it away");
+            Err(DevError::file(folder)(std::io::Error::other(reason)))
+        }
+        Err(error) => Err(DevError::file(folder)(error)),
     }
-    if let Some(owner) = owner {
-        chown(folder, Some(owner.uid), Some(owner.gid)).map_err(DevError::file(folder))?;
-    }
-    Ok(())
 }
 
 fn command(program: &Path, owner: Option<Owner>) -> Command {
@@ -254,7 +265,8 @@ fn stop_leftover(data: &Path) -> Result<(), DevError> {
     let pid_file = data.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
-    let alive = |pid: Pid| test_kill_process(pid).is_ok() && command_line(pid).contains(&*data.to_string_lossy());
+    let alive =
+        |pid: Pid| test_kill_process(pid).is_ok() && arguments(pid).contains(&format!(" -D {} ", data.display()));
     let started = Instant::now();
     while let Some(pid) = pid.filter(|pid| alive(*pid)) {
         if started.elapsed() > STOP_LIMIT {
@@ -270,11 +282,12 @@ fn stop_leftover(data: &Path) -> Result<(), DevError> {
     }
 }
 
-fn command_line(pid: Pid) -> String {
+/// The arguments of a process, with a space around each.
+fn arguments(pid: Pid) -> String {
     let pid = pid.as_raw_nonzero().to_string();
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok();
     let bytes = bytes.or_else(|| Some(Command::new("ps").args(["-o", "command=", "-p", &pid]).output().ok()?.stdout));
-    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    format!(" {} ", String::from_utf8_lossy(&bytes.unwrap_or_default()).replace('\0', " "))
 }
 
 /// Beside the data, unless the path would be too long for a socket.
@@ -288,11 +301,6 @@ fn socket_folder(folder: &Path, owner: Option<Owner>) -> Result<PathBuf, DevErro
     let place = fs::metadata(folder).map_err(DevError::file(folder))?;
     let short = std::env::temp_dir().join(format!("claviger-{:x}-{:x}", place.dev(), place.ino()));
     make_private_folder(&short, owner)?;
-    let found = fs::metadata(&short).map_err(DevError::file(&short))?;
-    if found.uid() != place.uid() || found.mode() & 0o077 != 0 {
-        let reason = std::io::Error::other("it belongs to somebody else, or is open to others");
-        return Err(DevError::file(short)(reason));
-    }
     Ok(short)
 }
 
@@ -303,12 +311,15 @@ fn spawn(
     purpose: Purpose<'_>,
     owner: Option<Owner>,
 ) -> Result<Child, DevError> {
-    let log_path = folder.join("log");
-    let log = fs::File::create(&log_path).map_err(DevError::file(&log_path))?;
     let doomed = if matches!(purpose, Purpose::Test(_)) { folder.as_os_str() } else { "".as_ref() };
     let apart = if sockets.starts_with(folder) { "".as_ref() } else { sockets.as_os_str() };
     let mut supervisor = command(Path::new("/bin/sh"), owner);
-    supervisor.args(["-c", SUPERVISE, "claviger-postgres"]).arg(doomed).arg(apart).arg(binaries.program("postgres"));
+    supervisor
+        .args(["-c", SUPERVISE, "claviger-postgres"])
+        .arg(folder.join("log"))
+        .arg(doomed)
+        .arg(apart)
+        .arg(binaries.program("postgres"));
     supervisor.arg("-D").arg(folder.join("data")).arg("-k").arg(sockets);
     // No port: whoever may not enter the folder cannot connect.
     supervisor.args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]);
@@ -320,8 +331,7 @@ fn spawn(
         }
         supervisor.args(settings.iter().flat_map(|setting| ["-c", setting]));
     }
-    let error_log = log.try_clone().map_err(DevError::file(&log_path))?;
     // A group of its own, so that Ctrl-C in the terminal reaches us and not the server, which has to outlive our requests.
-    supervisor.stdin(Stdio::piped()).stdout(log).stderr(error_log).process_group(0);
+    supervisor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     supervisor.spawn().map_err(DevError::file("/bin/sh"))
 }

@@ -62,7 +62,8 @@ impl Folder {
     /// [`DevError::File`].
     pub fn secret(&self, name: &str) -> Result<String, DevError> {
         let path = self.path.join(name);
-        secret_file::read_or_write(&path).map_err(DevError::file(path))
+        let found = secret_file::read(&path).map_err(DevError::file(&path))?;
+        found.map_or_else(|| secret_file::write(&path, None).map_err(DevError::file(&path)), Ok)
     }
 
     /// Where the private Postgres keeps its data: in here, unless root started us in a place that the server's own

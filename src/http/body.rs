@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -16,6 +17,9 @@ use crate::domain::field::FieldError;
 /// The largest good request is a registration of about 13 KiB: a profile of 8 KiB, and 1,024 characters of password.
 pub(super) const MAX_BYTES: usize = 16 * 1024;
 
+/// For 16 KiB, over the slowest line.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
 /// A request's body: a JSON object, or nothing, which counts as an empty object. Unknown fields are ignored, because
 /// clients are older or newer than servers.
 pub(super) struct Body<T>(pub(super) T);
@@ -28,7 +32,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let media_type = media_type(request);
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
-            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
+            let bytes =
+                tokio::time::timeout(READ_LIMIT, bytes).await.map_err(|_elapsed| ApiError::of(Code::RequestTimeout))?;
+            let bytes = bytes.map_err(|error| unreadable(&error))?;
             if bytes.is_empty() {
                 return Ok(Self(parse(b"{}")?));
             }

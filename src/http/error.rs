@@ -29,6 +29,7 @@ pub enum Code {
     AccountDisabled,
     NotFound,
     MethodNotAllowed,
+    RequestTimeout,
     EmailTaken,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -40,7 +41,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedRequest,
         Self::InvalidCredentials,
         Self::AccessTokenMissing,
@@ -54,6 +55,7 @@ impl Code {
         Self::AccountDisabled,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::EmailTaken,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -85,6 +87,7 @@ impl Code {
             Self::AccountDisabled => ("account_disabled", S::FORBIDDEN, "The account is disabled"),
             Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The method is not allowed here"),
+            Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The body did not come in time"),
             Self::EmailTaken => ("email_taken", S::CONFLICT, "An account with this e-mail address exists"),
             Self::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is larger than 16 KiB"),
             Self::UnsupportedMediaType => {
@@ -107,6 +110,7 @@ impl Code {
         match status {
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             status if status.is_client_error() => Self::MalformedRequest,
@@ -195,6 +199,7 @@ impl ApiError {
             | Code::AccountDisabled
             | Code::NotFound
             | Code::MethodNotAllowed
+            | Code::RequestTimeout
             | Code::EmailTaken
             | Code::BodyTooLarge
             | Code::UnsupportedMediaType

@@ -39,14 +39,22 @@ enum Presented {
     Text(String),
 }
 
-impl RefreshTokenRequest {
-    fn presented(self) -> Presented {
-        match self.refresh_token {
-            None | Some(Value::Null) => Presented::Nothing,
-            Some(Value::String(text)) if text.is_empty() => Presented::Nothing,
-            Some(Value::String(text)) => Presented::Text(text),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Presented::NoText,
-        }
+impl Presented {
+    /// A body that cannot be read holds no token that was ever issued either.
+    fn of(body: Result<Body<RefreshTokenRequest>, actix_web::Error>) -> Result<Self, actix_web::Error> {
+        let refresh_token = match body {
+            Ok(body) => body.0.refresh_token,
+            Err(error) => match error.as_error::<ApiError>().map(ApiError::code) {
+                Some(Code::MalformedRequest | Code::BodyTooLarge) => return Ok(Self::NoText),
+                _ => return Err(error),
+            },
+        };
+        Ok(match refresh_token {
+            None | Some(Value::Null) => Self::Nothing,
+            Some(Value::String(text)) if text.is_empty() => Self::Nothing,
+            Some(Value::String(text)) => Self::Text(text),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Self::NoText,
+        })
     }
 }
 
@@ -112,26 +120,28 @@ pub(super) async fn login(
 pub(super) async fn refresh(
     state: State,
     request: HttpRequest,
-    body: Body<RefreshTokenRequest>,
-) -> Result<HttpResponse, ApiError> {
-    let refresh_token = match body.0.presented() {
-        Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing)),
-        Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid)),
+    body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let refresh_token = match Presented::of(body)? {
+        Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing).into()),
+        Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid).into()),
         Presented::Text(text) => text,
     };
     let refresh = Refresh { refresh_token: &refresh_token, idempotency_key: idempotency_key(&request)? };
-    let tokens = state.refresh(refresh, &device(&request)).await?;
+    let tokens = state.refresh(refresh, &device(&request)).await.map_err(ApiError::from)?;
     Ok(HttpResponse::Ok().json(TokensBody::from(tokens)))
 }
 
-/// The `Idempotency-Key` header, whose bytes mean nothing to us.
+/// The `Idempotency-Key` header, whose bytes mean nothing to us; an empty one is none.
 fn idempotency_key(request: &HttpRequest) -> Result<Option<&[u8]>, ApiError> {
-    let mut keys = request.headers().get_all("idempotency-key").map(HeaderValue::as_bytes);
+    let mut keys =
+        request.headers().get_all("idempotency-key").map(HeaderValue::as_bytes).filter(|key| !key.is_empty());
     let key = keys.next();
-    let good = key.is_none_or(|key| (1..=255).contains(&key.len())) && keys.next().is_none();
-    let refuse =
-        || ApiError::with_detail(Code::MalformedRequest, "Idempotency-Key must be one header of 1 to 255 bytes");
-    good.then_some(key).ok_or_else(refuse)
+    if key.is_some_and(|key| key.len() > 255) || keys.next().is_some() {
+        let detail = "Idempotency-Key must be one header of at most 255 bytes";
+        return Err(ApiError::with_detail(Code::MalformedRequest, detail));
+    }
+    Ok(key)
 }
 
 /// A refresh token decides; without one, a bearer ends its own session. Whoever has neither is signed out already.
@@ -139,14 +149,15 @@ pub(super) async fn logout(
     state: State,
     request: HttpRequest,
     caller: Result<CurrentUser, actix_web::Error>,
-    body: Body<RefreshTokenRequest>,
-) -> Result<HttpResponse, ApiError> {
+    body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
+) -> Result<HttpResponse, actix_web::Error> {
     let device = device(&request);
-    match (body.0.presented(), caller) {
-        (Presented::Text(token), _) => state.logout(&token, &device).await?,
-        (Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &device).await?,
-        (Presented::NoText, _) | (Presented::Nothing, Err(_)) => {}
-    }
+    let ended = match (Presented::of(body)?, caller) {
+        (Presented::Text(token), _) => state.logout(&token, &device).await,
+        (Presented::NoText | Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &device).await,
+        (Presented::NoText | Presented::Nothing, Err(_)) => Ok(()),
+    };
+    ended.map_err(ApiError::from)?;
     Ok(HttpResponse::NoContent().finish())
 }
 

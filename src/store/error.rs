@@ -3,21 +3,25 @@
 use std::error::Error as StdError;
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::telemetry::chain;
+
+type Cause = Box<dyn StdError + Send + Sync>;
 
 /// A statement did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Postgres is away, busy, locked, read-only or not migrated: the same call may succeed later.
     #[error("the database is unavailable")]
-    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    Unavailable(#[source] Cause),
     /// A bug of ours: wrong SQL, or a row that breaks our own rules.
     #[error("the database refused a statement")]
-    Bug(#[source] Box<dyn StdError + Send + Sync>),
+    Bug(#[source] Cause),
 }
 
 impl Error {
-    pub(super) fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(super) fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
 
@@ -29,7 +33,13 @@ impl Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        if error.code().is_none_or(may_pass) { Self::unavailable(error) } else { Self::Bug(error.into()) }
+        let code = error.code().cloned();
+        let cause = without_values(&error).into();
+        if code.is_none_or(|code| passes(&code) || is_set_up_later(&code)) {
+            Self::Unavailable(cause)
+        } else {
+            Self::Bug(cause)
+        }
     }
 }
 
@@ -39,18 +49,34 @@ impl From<PoolError> for Error {
     }
 }
 
-/// Whether an operator or time can heal it. The first two characters are the class (the manual's appendix A).
-fn may_pass(code: &SqlState) -> bool {
-    // A schema that is not migrated yet, or changed under a prepared statement; missing rights.
-    const SINGLE: [&SqlState; 6] = [
+/// The error without its DETAIL and the like, which quote rows, and with them password hashes.
+pub(super) fn without_values(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| chain(error), describe)
+}
+
+fn describe(error: &DbError) -> String {
+    let place = [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())];
+    let place = place.iter().filter_map(|(kind, name)| name.map(|name| format!(", {kind} {name}")));
+    format!("{} (SQLSTATE {}{})", error.message(), error.code().code(), place.collect::<String>())
+}
+
+/// Whether time heals it: connections, conflicts, resources, operators at work, the system, a fail-over. The first two
+/// characters are the class (the manual's appendix A).
+pub(super) fn passes(code: &SqlState) -> bool {
+    const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+    [&SqlState::READ_ONLY_SQL_TRANSACTION, &SqlState::LOCK_NOT_AVAILABLE].contains(&code)
+        || CLASSES.iter().any(|class| code.code().starts_with(class))
+}
+
+/// Whether an operator heals it: no schema yet, or one that changed under a prepared statement; no rights, no role, no
+/// database.
+fn is_set_up_later(code: &SqlState) -> bool {
+    const SINGLE: [&SqlState; 4] = [
         &SqlState::UNDEFINED_TABLE,
         &SqlState::UNDEFINED_COLUMN,
         &SqlState::FEATURE_NOT_SUPPORTED,
         &SqlState::INSUFFICIENT_PRIVILEGE,
-        &SqlState::READ_ONLY_SQL_TRANSACTION,
-        &SqlState::LOCK_NOT_AVAILABLE,
     ];
-    // Connection, authorization, no such database, statement name, conflict, resources, operator, system, internal.
-    const CLASSES: [&str; 9] = ["08", "28", "3D", "26", "40", "53", "57", "58", "XX"];
+    const CLASSES: [&str; 4] = ["26", "28", "3D", "XX"];
     SINGLE.contains(&code) || CLASSES.iter().any(|class| code.code().starts_with(class))
 }

@@ -1,9 +1,11 @@
 //! Brings the schema up to date, one process at a time.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::error::{passes, without_values};
 use super::{Error, Store, set_limits, tls};
 use crate::config;
 
@@ -16,6 +18,8 @@ use embedded::migrations;
 /// "claviger" in ASCII.
 const LOCK: i64 = 0x636c_6176_6967_6572;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
+/// For one attempt, which waits for nobody.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
 /// Balancers that ask for readiness want to know soon.
 const READY_LIMIT: Duration = Duration::from_secs(1);
 
@@ -24,7 +28,7 @@ const READY_LIMIT: Duration = Duration::from_secs(1);
 pub enum MigrationError {
     /// Postgres is away; trying again may help.
     #[error("the database cannot be reached")]
-    Unreachable(#[source] tokio_postgres::Error),
+    Unreachable(#[source] Box<dyn StdError + Send + Sync>),
     /// Certificates to trust cannot be read.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -50,20 +54,41 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
     let mut config = settings.url.config.clone();
     set_limits(&mut config, settings);
     let connector = tls::connector(&settings.url.tls)?;
-    let (mut client, connection) = config.connect(connector).await.map_err(MigrationError::Unreachable)?;
+    let connecting = tokio::time::timeout(settings.connect_timeout, config.connect(connector));
+    let (mut client, connection) = connecting.await.map_err(unreachable)?.map_err(unreachable)?;
     // Ends by itself when the client is dropped, and the lock with it.
     tokio::spawn(connection);
-    lock(&client).await.map_err(MigrationError::Unreachable)?;
+    lock(&client).await?;
     let target = target.map_or(refinery::Target::Latest, refinery::Target::Version);
     let runner = migrations::runner().set_abort_missing(false).set_target(target);
-    let report = runner.run_async(&mut client).await.map_err(|error| MigrationError::Failed(Box::new(error)))?;
+    let report = runner.run_async(&mut client).await.map_err(failed)?;
     Ok(report.applied_migrations().len())
 }
 
-async fn lock(client: &Client) -> Result<(), tokio_postgres::Error> {
+fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> MigrationError {
+    MigrationError::Unreachable(cause.into())
+}
+
+/// A migration that failed because the database went away, or is the standby of a fail-over, is worth another try.
+fn failed(error: refinery::Error) -> MigrationError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>()
+            && error.code().is_none_or(passes)
+        {
+            return unreachable(without_values(error));
+        }
+        cause = error.source();
+    }
+    MigrationError::Failed(Box::new(error))
+}
+
+async fn lock(client: &Client) -> Result<(), MigrationError> {
     let mut waiting = false;
+    let attempt = format!("select pg_try_advisory_lock({LOCK})");
     loop {
-        let answer = client.simple_query(&format!("select pg_try_advisory_lock({LOCK})")).await?;
+        let answer = tokio::time::timeout(LOCK_LIMIT, client.simple_query(&attempt));
+        let answer = answer.await.map_err(unreachable)?.map_err(unreachable)?;
         let taken =
             |message: &SimpleQueryMessage| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
         if answer.iter().any(taken) {

@@ -28,6 +28,9 @@ pub use error::Error;
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// For getting a connection, however many dead ones have to be found out first.
+    get_limit: Duration,
+    /// For what is done with it.
     call_limit: Duration,
 }
 
@@ -92,7 +95,8 @@ impl Store {
             Duration::ZERO => DEFAULT_CALL_LIMIT,
             limit => limit + CLIENT_MARGIN,
         };
-        Ok(Self { pool, call_limit })
+        let get_limit = settings.wait_timeout + settings.connect_timeout;
+        Ok(Self { pool, get_limit, call_limit })
     }
 
     /// Lends a connection to `work` for a bounded time.
@@ -103,7 +107,7 @@ impl Store {
     /// # Errors
     /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
-        lend(self.pool.get().await?, self.call_limit, work).await
+        lend(self.get(self.get_limit).await?, self.call_limit, work).await
     }
 
     /// As [`Store::run`], within `limit` in all.
@@ -113,8 +117,12 @@ impl Store {
         work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let started = Instant::now();
-        let client = tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??;
+        let client = self.get(limit).await?;
         lend(client, limit.saturating_sub(started.elapsed()), work).await
+    }
+
+    async fn get(&self, limit: Duration) -> Result<Client, Error> {
+        Ok(tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??)
     }
 
     /// Lends a transaction to `work` and commits it, unless `work` fails.
@@ -176,13 +184,23 @@ impl Connect for ConnectOn {
             });
             Ok((client, task))
         });
+        // Given up together with the wait for it, or else attempts would pile up against a peer that never answers.
+        let mut connecting = AbortOnDrop(connecting);
         Box::pin(async move {
-            match connecting.await {
+            match (&mut connecting.0).await {
                 Ok(connected) => connected,
                 // The runtime is shutting down; the pool's limit for opening a connection ends this.
                 Err(_stopped) => std::future::pending().await,
             }
         })
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

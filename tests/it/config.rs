@@ -68,7 +68,7 @@ fn all_problems_are_told_at_once_with_key_value_and_rule() {
         "log.level (from RUST_LOG)",
         "server.port (from PORT): \"65536\" is not a whole number from 0 to 65535",
         "database.url (from DATABASE_URL): must begin with postgres://",
-        "access_token.secrets (from JWT_SECRET): secret \"default\" is shorter than 32 bytes",
+        "access_token.secrets (from JWT_SECRET): secret 1 is shorter than 32 bytes",
         "refresh_token.keys (from default): is missing",
     ] {
         assert!(told.contains(expected), "{expected}\nis not in\n{told}");
@@ -132,6 +132,15 @@ fn a_broken_file_is_told_without_its_text() {
     assert!(told.contains("is not TOML near line") && !told.contains("hunter2"), "{told}");
     let missing = config::load(Some(Path::new("/no/such/file.toml")), &with(&[]), &BTreeMap::new()).unwrap_err();
     assert!(missing.to_string().contains("/no/such/file.toml cannot be read"), "{missing}");
+}
+
+#[test]
+fn a_list_of_secrets_is_a_text_too() {
+    let list = file(&format!("[refresh_token]\nkeys = [\"{REFRESH_SECRET}\"]\n"));
+    let mut environment = with(&[]);
+    environment.remove("REFRESH_SECRET");
+    let told = config::load(Some(list.path()), &environment, &BTreeMap::new()).unwrap_err().to_string();
+    assert!(told.contains("must be a text in quotation marks") && !told.contains(REFRESH_SECRET), "{told}");
 }
 
 #[test]

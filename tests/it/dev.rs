@@ -1,6 +1,7 @@
 //! `claviger dev`: one command from nothing to a service with its own Postgres, and nothing left behind.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -155,6 +156,36 @@ async fn data_of_another_version_are_left_alone() {
     let output = command(&folder.0).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("was made by PostgreSQL 9"), "{said}");
+}
+
+#[tokio::test]
+async fn links_that_somebody_put_into_the_folder_are_not_followed() {
+    let (folder, victim) = (Folder::new(), Folder::new());
+    std::fs::set_permissions(&victim.0, PermissionsExt::from_mode(0o755)).unwrap();
+    let before = victim.0.metadata().unwrap();
+    std::fs::create_dir(folder.0.join(".claviger")).unwrap();
+    symlink(&victim.0, folder.0.join(".claviger/postgres")).unwrap();
+    let output = command(&folder.0).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("move it away"), "{said}");
+    let after = victim.0.metadata().unwrap();
+    assert_eq!((before.uid(), before.mode()), (after.uid(), after.mode()));
+    assert_eq!(std::fs::read_dir(&victim.0).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_log_that_is_a_link_to_a_file_of_root_is_not_written() {
+    let folder = Folder::new();
+    Dev::ready(&folder.0).await.end(Signal::TERM).await;
+    let precious = folder.0.join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::fs::set_permissions(&precious, PermissionsExt::from_mode(0o400)).unwrap();
+    let log = folder.0.join(".claviger/postgres/log");
+    std::fs::remove_file(&log).unwrap();
+    symlink(&precious, &log).unwrap();
+    let output = command(&folder.0).stderr(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! What goes wrong around the service: databases, clients and the service itself go away in the middle of things.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Account, Dice, PASSWORD, RestartableCluster, ServerProcess, TestApp, TestDatabase, wait_until};
 
@@ -85,6 +85,40 @@ async fn a_frozen_database_is_an_outage_that_ends_by_itself() {
     );
     account.refresh().await;
     assert_eq!(account.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn attempts_to_reach_a_database_that_never_answers_do_not_pile_up() {
+    // Accepts, as a balancer would, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://keeper@{}/claviger", silent.local_addr().unwrap());
+    let (open, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now_open, now_seen) = (Arc::clone(&open), Arc::clone(&seen));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = silent.accept().await.unwrap();
+            let open = Arc::clone(&now_open);
+            now_seen.fetch_add(1, Ordering::Relaxed);
+            open.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                drop(stream.read_to_end(&mut Vec::new()).await);
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    let settings = [("CLAVIGER__DATABASE__CONNECT_TIMEOUT", "1s"), ("CLAVIGER__DATABASE__WAIT_TIMEOUT", "1s")];
+    let server = ServerProcess::listening(&url, &settings).await;
+    for _ in 0..3 {
+        server.anonymous().get("/health/ready").await.assert_problem(503, "database_unavailable");
+        server.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(503, "database_unavailable");
+    }
+    wait_until("it has tried more than once to migrate", async || {
+        server.log().matches("the database is not ready").count() >= 2
+    })
+    .await;
+    assert!(seen.load(Ordering::Relaxed) >= 6);
+    // The migration goes on trying, one connection at a time.
+    wait_until("all others are closed", async || open.load(Ordering::Relaxed) <= 1).await;
 }
 
 #[tokio::test]

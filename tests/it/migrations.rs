@@ -54,8 +54,10 @@ async fn two_servers_that_start_at_once_on_an_empty_database_both_get_ready() {
 #[tokio::test]
 async fn an_older_program_starts_on_a_newer_schema() {
     let database = TestDatabase::migrated().await;
-    database.execute("insert into refinery_schema_history values (9999, 'from_the_future', now()::text, '1')").await;
-    drop(ServerProcess::ready(&database.url, &[]).await);
+    let newer = "insert into refinery_schema_history values (9999, 'newer', '2100-01-01T00:00:00Z', '1')";
+    database.execute(newer).await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    wait_until("it has looked at the schema", async || server.log().contains("the schema is up to date")).await;
 }
 
 #[tokio::test]
@@ -65,6 +67,18 @@ async fn a_schema_that_was_changed_behind_our_back_stops_the_start() {
     let mut server = ServerProcess::listening(&database.url, &[]).await;
     assert_eq!(server.exit_code().await, Some(1));
     wait_until("it says why", async || server.log().contains("the schema cannot be migrated")).await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_written_now_is_waited_for() {
+    let database = TestDatabase::empty().await;
+    let read_only = |on: bool| format!("alter database {} set default_transaction_read_only = {on}", database.name);
+    database.execute(&read_only(true)).await;
+    let server = ServerProcess::listening(&database.url, &[]).await;
+    wait_until("it says why", async || server.log().contains("read-only transaction")).await;
+    let client = database.client().await;
+    client.batch_execute(&format!("set transaction_read_only = off; {}", read_only(false))).await.unwrap();
+    wait_until("it is ready", async || server.anonymous().get("/health/ready").await.status == 200).await;
 }
 
 #[tokio::test]

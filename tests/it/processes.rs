@@ -84,9 +84,18 @@ async fn a_request_that_hangs_is_cut_off_at_the_configured_end() {
 
 #[tokio::test]
 async fn the_log_has_a_line_for_each_request_and_no_secret() {
+    for filter in ["trace", "info,tokio_postgres::query=trace,tokio_postgres=trace"] {
+        log_has_no_secret(filter).await;
+    }
+}
+
+async fn log_has_no_secret(filter: &str) {
     let database = TestDatabase::migrated().await;
-    let server = ServerProcess::ready(&database.url, &[("RUST_LOG", "trace")]).await;
+    database.execute("alter table users add constraint odd check (full_name <> 'refused')").await;
+    let server = ServerProcess::ready(&database.url, &[("RUST_LOG", filter)]).await;
     let caller = server.anonymous();
+    let refused = json!({"email": "b@b.example", "password": PASSWORD, "full_name": "refused"});
+    caller.post("/api/auth/register", refused).await.assert_problem(500, "internal");
     let answer = caller.post("/api/auth/register", json!({"email": "a@b.example", "password": PASSWORD})).await;
     let (access, refresh) = (answer.text("access_token").to_owned(), answer.text("refresh_token").to_owned());
     let next = caller.refresh_keyed(&refresh, "the-idempotency-key").await;
@@ -96,7 +105,7 @@ async fn the_log_has_a_line_for_each_request_and_no_secret() {
     caller.login("a@b.example", "a wrong password").await;
     caller.post("/api/auth/logout", json!({"refresh_token": next.text("refresh_token")})).await;
 
-    wait_until("all lines are there", async || server.log().matches("\"answered\"").count() >= 7).await;
+    wait_until("all lines are there", async || server.log().matches("\"answered\"").count() >= 8).await;
     let log = server.log();
     for secret in [
         PASSWORD,
@@ -112,6 +121,7 @@ async fn the_log_has_a_line_for_each_request_and_no_secret() {
     ] {
         assert!(!log.contains(secret), "the log contains {secret}");
     }
+    assert!(log.contains("SQLSTATE 23514, table users, constraint odd"), "{log}");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let line = lines.iter().find(|line| line["route"] == "/api/auth/refresh").unwrap();
     assert_eq!((&line["status"], &line["span"]["method"]), (&json!(200), &json!("POST")));

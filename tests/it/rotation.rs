@@ -259,7 +259,6 @@ async fn p7_rotations_update_their_rows_in_place_and_no_index() {
     let hot = app.database.number("select n_tup_hot_upd from pg_stat_user_tables where relname = 'sessions'").await;
     // Not all: now and then a page is full of versions that Postgres does not yet know to be dead.
     assert!(hot >= 900, "{hot} of 1000 were heap-only");
-    println!("{hot} of 1000 rotations were heap-only");
     assert_eq!(app.database.number("select count(*) from sessions").await, 100);
 }
 

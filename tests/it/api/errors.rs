@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
@@ -34,6 +38,12 @@ async fn raw(app: &TestApp, path: &str, content_type: &str, body: Vec<u8>) -> An
 async fn bodies_that_are_no_json_object_are_refused_without_a_word_of_them() {
     let app = TestApp::start().await;
     for path in ["/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout"] {
+        // Clients sign out on a 401 and keep their tokens on a 400, so a refresh token that cannot be read is a 401.
+        let expected = match path {
+            "/api/auth/refresh" => (401, Some("refresh_token_invalid")),
+            "/api/auth/logout" => (204, None),
+            _ => (400, Some("malformed_request")),
+        };
         for body in [
             &b"{"[..],
             b"}",
@@ -50,7 +60,7 @@ async fn bodies_that_are_no_json_object_are_refused_without_a_word_of_them() {
             b"{\"email\": \"\xff\", \"refresh_token\": \"\xff\"}",
         ] {
             let answer = raw(&app, path, "application/json", body.to_vec()).await;
-            answer.assert_problem(400, "malformed_request");
+            assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), expected, "{path} {body:?}");
             assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
         }
     }
@@ -64,6 +74,18 @@ async fn nesting_deeper_than_anybody_needs_is_refused_where_it_is_read() {
     answer.assert_problem(400, "malformed_request");
     let ignored = raw(&app, "/api/auth/refresh", "application/json", body).await;
     ignored.assert_problem(401, "refresh_token_missing");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let app = TestApp::start().await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let head =
+        "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_mins(1), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
 }
 
 #[tokio::test]
@@ -89,8 +111,10 @@ async fn a_body_above_16_kib_is_refused_and_one_of_16_kib_is_read() {
     largest.assert_invalid(&[("password", "required")]);
     let larger = raw(&app, "/api/auth/login", "application/json", sized(16 * 1024 + 1)).await;
     larger.assert_problem(413, "body_too_large");
-    let huge = raw(&app, "/api/auth/refresh", "application/json", vec![b' '; 1_000_000]).await;
+    let huge = raw(&app, "/api/auth/register", "application/json", vec![b' '; 1_000_000]).await;
     huge.assert_problem(413, "body_too_large");
+    let huge_token = raw(&app, "/api/auth/refresh", "application/json", vec![b' '; 1_000_000]).await;
+    huge_token.assert_problem(401, "refresh_token_invalid");
 }
 
 #[tokio::test]

@@ -28,10 +28,12 @@ async fn a_bearer_alone_ends_its_own_session() {
     phone.caller.refresh(&phone.refresh_token).await.assert_problem(401, "session_ended");
     laptop.refresh().await;
 
-    let tablet = app.login("ada@example.com").await;
-    let request = tablet.caller.request(Method::POST, "/api/auth/logout").bearer_auth(&tablet.access_token);
-    assert_eq!(tablet.caller.send(request.json(&json!({"refresh_token": ""}))).await.status, 204);
-    tablet.caller.refresh(&tablet.refresh_token).await.assert_problem(401, "session_ended");
+    for no_token in [json!(""), json!(null), json!(false)] {
+        let tablet = app.login("ada@example.com").await;
+        let request = tablet.caller.request(Method::POST, "/api/auth/logout").bearer_auth(&tablet.access_token);
+        assert_eq!(tablet.caller.send(request.json(&json!({"refresh_token": no_token}))).await.status, 204);
+        tablet.caller.refresh(&tablet.refresh_token).await.assert_problem(401, "session_ended");
+    }
 }
 
 #[tokio::test]
@@ -61,8 +63,6 @@ async fn a_logout_is_always_204_and_a_second_changes_nothing() {
     {
         assert_eq!(app.anonymous().post("/api/auth/logout", body).await.status, 204);
     }
-    let request = bystander.caller.request(Method::POST, "/api/auth/logout").bearer_auth(&bystander.access_token);
-    assert_eq!(bystander.caller.send(request.json(&json!({"refresh_token": 5}))).await.status, 204);
     let request = app.anonymous().request(Method::POST, "/api/auth/logout").bearer_auth("x.y.z");
     assert_eq!(app.anonymous().send(request).await.status, 204);
     bystander.refresh().await;

@@ -52,7 +52,7 @@ async fn an_idempotency_key_that_is_none_is_refused_and_costs_nothing() {
     let app = TestApp::start().await;
     let mut account = app.register("ada@example.com").await;
     let long = "k".repeat(256);
-    for keys in [vec![""], vec![long.as_str()], vec!["one", "two"]] {
+    for keys in [vec![long.as_str()], vec!["one", "two"]] {
         let mut request = account.caller.request(Method::POST, "/api/auth/refresh");
         for key in keys {
             request = request.header("idempotency-key", key);
