@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio_postgres::NoTls;
 
 use super::DevError;
+use super::account::{Owner, command, make_private_folder, socket_folder};
 use super::binaries::Binaries;
 use crate::config::percent_encode;
 
@@ -46,9 +46,6 @@ const NAME: &str = "claviger";
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
-/// A Unix socket's path may have 107 bytes.
-const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
-
 /// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
 /// we are killed, which no handler of ours would notice. `$1` is the log, which the server's account opens by its own
 /// rights; `$2` and `$3` are folders to remove afterwards, if not empty.
@@ -64,13 +61,6 @@ kill $watcher 2>/dev/null
 [ -z "$sockets" ] || rmdir -- "$sockets"
 exit $status
 "#;
-
-/// Whom the server runs as: Postgres refuses to be root.
-#[derive(Debug, Clone, Copy)]
-struct Owner {
-    uid: u32,
-    gid: u32,
-}
 
 impl Cluster {
     /// Starts the server on the data in `folder`, making them first if there are none, and waits until it answers.
@@ -180,53 +170,6 @@ impl Drop for Cluster {
     }
 }
 
-impl Owner {
-    /// Ourselves, or for root the account that distributions make for Postgres, or else `nobody`.
-    fn of_server() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
-        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        ["postgres", "nobody"].into_iter().find_map(|name| {
-            let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
-            let mut fields = line.split(':').skip(2);
-            Some(Self { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
-        })
-    }
-}
-
-/// A folder that only the server's account may enter (and root). One that is there must be such a folder already: as root
-/// we must not give away what a link or another user has put in its place.
-fn make_private_folder(folder: &Path, owner: Option<Owner>) -> Result<(), DevError> {
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => match owner {
-            Some(owner) => lchown(folder, Some(owner.uid), Some(owner.gid)).map_err(DevError::file(folder)),
-            None => Ok(()),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(folder).map_err(DevError::file(folder))?;
-            // Six zero bits at the end: nothing for group and others.
-            let uid = owner.map_or_else(|| rustix::process::geteuid().as_raw(), |owner| owner.uid);
-            if found.is_dir() && found.uid() == uid && found.mode().trailing_zeros() >= 6 {
-                return Ok(());
-            }
-            let reason = format!("it is not a folder that only the account {uid} may enter; move it away");
-            Err(DevError::file(folder)(std::io::Error::other(reason)))
-        }
-        Err(error) => Err(DevError::file(folder)(error)),
-    }
-}
-
-fn command(program: &Path, owner: Option<Owner>) -> Command {
-    let mut command = Command::new(program);
-    // The server needs nothing of our environment, and may not enter our working folder.
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
-    if let Some(owner) = owner {
-        command.uid(owner.uid).gid(owner.gid);
-    }
-    command
-}
-
 /// Makes the data beside their place and moves them there when they are whole.
 fn initialise(binaries: &Binaries, folder: &Path, purpose: Purpose<'_>, owner: Option<Owner>) -> Result<(), DevError> {
     let (half, whole) = (folder.join("data.tmp"), folder.join("data"));
@@ -288,20 +231,6 @@ fn arguments(pid: Pid) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok();
     let bytes = bytes.or_else(|| Some(Command::new("ps").args(["-o", "command=", "-p", &pid]).output().ok()?.stdout));
     format!(" {} ", String::from_utf8_lossy(&bytes.unwrap_or_default()).replace('\0', " "))
-}
-
-/// Beside the data, unless the path would be too long for a socket.
-fn socket_folder(folder: &Path, owner: Option<Owner>) -> Result<PathBuf, DevError> {
-    let beside = folder.join("run");
-    if beside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
-        make_private_folder(&beside, owner)?;
-        return Ok(beside);
-    }
-    // Named after the data's folder on its disk, which nobody else has.
-    let place = fs::metadata(folder).map_err(DevError::file(folder))?;
-    let short = std::env::temp_dir().join(format!("claviger-{:x}-{:x}", place.dev(), place.ino()));
-    make_private_folder(&short, owner)?;
-    Ok(short)
 }
 
 fn spawn(

@@ -2,6 +2,7 @@
 //!
 //! docs/adr/0005-private-postgres.md says why it is a launcher of our own.
 
+mod account;
 pub mod binaries;
 pub mod cluster;
 pub mod folder;
