@@ -1,6 +1,6 @@
 //! Wires settings into a running server, so that `auth` and `http` need not know where they come from.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -71,9 +71,6 @@ impl App {
             password_min_length: settings.password.min_length,
         });
         let name = format!("{} port {}", settings.server.host, settings.server.port);
-        let listener = TcpListener::bind((settings.server.host.as_str(), settings.server.port))
-            .map_err(|error| AppError::Listen(name.clone(), error))?;
-        let address = listener.local_addr().map_err(|error| AppError::Listen(name.clone(), error))?;
         let shutting_down = ShuttingDown::default();
         let closing = web::Data::new(shutting_down.clone());
         let workers = match settings.server.workers {
@@ -92,9 +89,11 @@ impl App {
             .workers(workers)
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
             .disable_signals()
-            .listen(listener)
-            .map_err(|error| AppError::Listen(name, error))?
-            .run();
+            .bind((settings.server.host, settings.server.port))
+            .map_err(|error| AppError::Listen(name.clone(), error))?;
+        let nowhere = || AppError::Listen(name, std::io::ErrorKind::AddrNotAvailable.into());
+        let address = server.addrs().first().copied().ok_or_else(nowhere)?;
+        let server = server.run();
         Ok(Self { server, address, shutting_down, database: settings.database, store })
     }
 

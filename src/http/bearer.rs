@@ -1,5 +1,6 @@
 //! The bearer of an access token (RFC 6750), as a handler's argument.
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -25,11 +26,13 @@ impl FromRequest for CurrentUser {
 fn current_user(request: &HttpRequest) -> Result<CurrentUser, ApiError> {
     let token = bearer_token(request).ok_or(ApiError::of(Code::AccessTokenMissing))?;
     let state = request.app_data::<State>().ok_or(ApiError::of(Code::Internal))?;
-    Ok(CurrentUser(state.authenticate(token)?))
+    Ok(CurrentUser(state.authenticate(&token)?))
 }
 
 /// The token of an `Authorization: Bearer …` header; the scheme's case does not matter (RFC 9110 section 11.1).
-fn bearer_token(request: &HttpRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+fn bearer_token(request: &HttpRequest) -> Option<Cow<'_, str>> {
+    let value = request.headers().get(AUTHORIZATION)?.as_bytes().trim_ascii();
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    let found = scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty();
+    found.then(|| String::from_utf8_lossy(token.trim_ascii()))
 }

@@ -34,12 +34,13 @@ async fn challenges_follow_rfc_6750() {
         answer.assert_problem(401, "access_token_missing");
         assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"claviger\"");
     }
-    for authorization in ["Bearer null", "Bearer a.b.c", "Bearer a b", "Bearer eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9"] {
+    for authorization in
+        ["Bearer null", "Bearer a.b.c", "Bearer a b", "Bearer \u{e9}", "Bearer eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9"]
+    {
         let answer = me(&app, authorization).await;
         answer.assert_problem(401, "access_token_invalid");
         assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""));
     }
-    me(&app, "Bearer \u{e9}").await.assert_problem(401, "access_token_missing");
 }
 
 #[tokio::test]
