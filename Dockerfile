@@ -9,7 +9,7 @@ COPY src src
 # Cargo needs to know the target by name to link statically without doing the same to its own plug-ins.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')" \
+    cargo build --release --locked --target "$(rustc --print host-tuple)" \
     && cp target/*/release/claviger /claviger
 
 FROM scratch
