@@ -1,6 +1,7 @@
 //! Many at once, on two server processes over one database.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger::domain::email::Email;
 use serde_json::json;
@@ -80,7 +81,13 @@ async fn nothing_lives_after(two: &TwoServers, end: impl AsyncFn(&Account)) {
         two.database.execute("update users set disabled_at = null").await;
         let account = two.login(email).await;
 
-        let (answers, ()) = tokio::join!(present(&callers, &account.refresh_token), end(&account));
+        // At another moment each round, so that on every machine some refreshes win and some lose.
+        let moment = Duration::from_micros((round % 10) as u64 * 300);
+        let ending = async {
+            tokio::time::sleep(moment).await;
+            end(&account).await;
+        };
+        let (answers, ()) = tokio::join!(present(&callers, &account.refresh_token), ending);
 
         let alive = two.database.number("select count(*) from sessions where ended_at is null").await;
         assert_eq!(alive, 0, "round {round}: {answers:?}");
