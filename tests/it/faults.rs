@@ -240,6 +240,10 @@ async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
         stream.write_all(&request.as_bytes()[..said]).await.unwrap();
         tokio::time::sleep(patience).await;
+        if round % 2 == 0 {
+            // Not a polite end but a reset, on which the server drops the request where it stands.
+            stream.set_zero_linger().unwrap();
+        }
         drop(stream);
     }
 
@@ -264,6 +268,30 @@ async fn a_thousand_calls_dropped_at_random_moments_leave_nothing_half_done() {
         account.refresh().await;
         assert_eq!(account.me().await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_request_runs_to_its_end_after_its_client_has_gone() {
+    let app = TestApp::start().await;
+    app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD}).to_string();
+    let head = "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:";
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+    wait_until("the login waits in its first statement", async || app.database.waiting_for_locks().await == 1).await;
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    // Another call on the same thread: the server has seen the reset by the time it answers.
+    assert_eq!(app.anonymous().get("/health").await.status, 200);
+    holder.commit().await.unwrap();
+
+    wait_until("the login has made its session", async || {
+        app.database.number("select count(*) from sessions").await == 2
+    })
+    .await;
 }
 
 #[tokio::test]
