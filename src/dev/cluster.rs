@@ -48,9 +48,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 /// Runs the server as a child and stops it when standard input ends: the kernel closes our end of that pipe also when
 /// we are killed, which no handler of ours would notice. `$1` is the log, which the server's account opens by its own
-/// rights; `$2` and `$3` are folders to remove afterwards, if not empty.
+/// rights; `$2` and `$3` are folders to remove afterwards, if not empty. SIGHUP is for those who lose a terminal, or whose
+/// group is orphaned while a member is stopped; the watch must go on.
 const SUPERVISE: &str = r#"
 log=$1 doomed=$2 sockets=$3; shift 3
+trap '' HUP
 exec 3<&0 </dev/null >"$log" 2>&1
 "$@" 3<&- & server=$!
 { cat <&3; while kill -INT $server; do sleep 0.1; done; } >/dev/null 2>&1 & watcher=$!

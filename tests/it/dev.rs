@@ -124,6 +124,19 @@ async fn a_database_killed_with_everything_is_recovered() {
 }
 
 #[tokio::test]
+async fn a_killed_one_takes_a_stopped_database_along() {
+    let folder = Folder::new();
+    let dev = Dev::ready(&folder.0).await;
+    let pid_file = std::fs::read_to_string(folder.0.join(".claviger/postgres/data/postmaster.pid")).unwrap();
+    let postmaster = Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap()).unwrap();
+    kill_process(postmaster, Signal::STOP).unwrap();
+    dev.end(Signal::KILL).await;
+    // Linux wakes what is stopped in an orphaned group; elsewhere it is woken here.
+    let _gone_already = kill_process(postmaster, Signal::CONT);
+    wait_until("the database is gone too", async || processes_of(&folder.0) == 0).await;
+}
+
+#[tokio::test]
 async fn two_in_one_folder_get_a_clear_error() {
     let folder = Folder::new();
     let first = Dev::ready(&folder.0).await;
