@@ -33,6 +33,7 @@ impl TestApp {
 
     pub(crate) async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let mut environment = environment(&database.url);
+        environment.insert("CLAVIGER__DATABASE__MIGRATE".to_owned(), "false".to_owned());
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let (address, store, stop, thread) = run(environment).await;
         Self { address, database, store, stop: Some(stop), thread: Some(thread) }
