@@ -5,7 +5,7 @@ CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint deny fmt check image clean postgres
+.PHONY: help run test ways bench lint deny fmt check image clean postgres
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,15 @@ run: ## Serve for development on http://127.0.0.1:8080, with a Postgres of its o
 
 test: postgres ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
 	$(CARGO) test --locked
+
+ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and with a role that only serves
+	@for way in tls pgbouncer serving_role; do \
+	  [ $$way != pgbouncer ] || [ -n "$$CI" ] || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { \
+	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
+	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
+
+bench: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
+	$(CARGO) bench --locked --bench sweep
 
 lint: ## Format, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --check
@@ -33,7 +42,7 @@ deny: ## Licences, bans, sources and known vulnerabilities of the dependencies
 fmt: ## Format the code
 	$(CARGO) fmt
 
-check: lint deny test ## All of the above that can fail: what CI runs
+check: lint deny test ways ## All of the above that can fail: what CI runs
 
 image: ## Build the container image `claviger`
 	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found."; exit 1; }

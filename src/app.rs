@@ -8,11 +8,15 @@ use actix_web::middleware::from_fn;
 use actix_web::{App as ActixApp, HttpServer, web};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::auth::{Auth, Hashing};
+use crate::auth::sweep::Sweep;
+use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys};
 use crate::config::{Database, Settings};
-use crate::domain::access_token::{AccessTokens, SelfTestFailed};
+use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
-use crate::http::{self, ShuttingDown};
+use crate::domain::secret::Secret;
+use crate::http::browser::Browsers;
+use crate::http::client_address::Proxies;
+use crate::http::{self, ShuttingDown, Surroundings};
 use crate::store::migrations::{MigrationError, migrate};
 use crate::store::{SetupError, Store};
 use crate::telemetry::chain;
@@ -24,6 +28,10 @@ pub struct App {
     shutting_down: ShuttingDown,
     database: Database,
     store: Store,
+    auth: web::Data<Auth>,
+    access_token: AccessTokenPolicy,
+    sweep: Sweep,
+    sweep_every: Duration,
 }
 
 /// Why the server did not start, or stopped.
@@ -54,6 +62,10 @@ pub enum AppError {
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Where the rights are missing, every request finds that; once a second is enough to look.
+const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often a process looks whether it is its turn to sweep.
+const LOOK_FOR_TURN: Duration = Duration::from_mins(1);
 
 impl App {
     /// Listens. Requests are answered once [`App::run`] is awaited.
@@ -65,23 +77,36 @@ impl App {
         let auth = web::Data::new(Auth {
             store: store.clone(),
             hashing: Hashing::new(settings.password.bcrypt_cost, settings.password.queue),
-            access_tokens: AccessTokens::new(settings.access_token, &settings.access_token_secrets)?,
-            refresh_keys: RefreshKeys::derive(&settings.refresh_token_keys).map_err(|_unspecified| AppError::Keys)?,
+            gate: Gate::new(settings.access_token.ttl),
+            keys: KeyRing::new(keys(
+                settings.access_token.clone(),
+                &settings.access_token_secrets,
+                &settings.refresh_token_keys,
+            )?),
             sessions: settings.sessions,
             password_min_length: settings.password.min_length,
+            throttling: settings.throttling,
         });
         let name = format!("{} port {}", settings.server.host, settings.server.port);
         let shutting_down = ShuttingDown::default();
-        let closing = web::Data::new(shutting_down.clone());
+        let public_url = settings.server.public_url.unwrap_or_default();
+        let outside = web::Data::new(Surroundings {
+            proxies: Proxies::new(settings.server.trusted_proxies, settings.server.forwarded_header),
+            browsers: Browsers { allowed_origins: settings.allowed_origins, secure_cookie: settings.secure_cookie },
+            https: public_url.starts_with("https://"),
+            shutting_down: shutting_down.clone(),
+        });
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
         };
+        let state = auth.clone();
         let factory = move || {
             ActixApp::new()
+                .wrap(outside.browsers.cors())
                 .wrap(from_fn(http::around))
-                .app_data(auth.clone())
-                .app_data(closing.clone())
+                .app_data(state.clone())
+                .app_data(outside.clone())
                 .app_data(http::payload_limit())
                 .configure(http::routes)
         };
@@ -94,7 +119,17 @@ impl App {
         let nowhere = || AppError::Listen(name, std::io::ErrorKind::AddrNotAvailable.into());
         let address = server.addrs().first().copied().ok_or_else(nowhere)?;
         let server = server.run();
-        Ok(Self { server, address, shutting_down, database: settings.database, store })
+        Ok(Self {
+            server,
+            address,
+            shutting_down,
+            database: settings.database,
+            store,
+            auth,
+            access_token: settings.access_token,
+            sweep: Sweep { sessions: settings.sessions, events_kept: settings.events_kept },
+            sweep_every: settings.sweep_every,
+        })
     }
 
     /// Where it listens.
@@ -109,6 +144,12 @@ impl App {
         self.store.clone()
     }
 
+    /// Puts other secrets to use while this serves.
+    #[must_use]
+    pub fn key_changer(&self) -> KeyChanger {
+        KeyChanger { auth: self.auth.clone(), access_token: self.access_token.clone() }
+    }
+
     /// Serves until `stop` is done, then lets requests in flight finish. Meanwhile brings the schema up to date, trying
     /// again for as long as the database is away; `/health/ready` answers 503 until then.
     ///
@@ -119,9 +160,16 @@ impl App {
         let handle = self.server.handle();
         let mut serving = tokio::spawn(self.server);
         let failing = async {
-            match prepare(&self.database, &self.store).await {
-                Ok(()) => std::future::pending().await,
-                Err(error) => error,
+            loop {
+                if let Err(error) = prepare(&self.database, &self.store).await {
+                    return error;
+                }
+                tokio::select! {
+                    never = keep_swept(self.sweep, &self.store, self.sweep_every) => return never,
+                    () = self.store.found_not_set_up() => {}
+                }
+                tracing::warn!("the database is not as it was left; preparing it again");
+                tokio::time::sleep(PREPARE_AGAIN_AFTER).await;
             }
         };
         let outcome = tokio::select! {
@@ -134,6 +182,51 @@ impl App {
         handle.stop(true).await;
         outcome
     }
+}
+
+/// Replaces the secrets of a running server.
+pub struct KeyChanger {
+    auth: web::Data<Auth>,
+    access_token: AccessTokenPolicy,
+}
+
+impl KeyChanger {
+    /// From now on tokens are made with the first of each list and understood with all of it.
+    ///
+    /// # Errors
+    /// [`AppError::SelfTest`], [`AppError::Keys`]; the old secrets stay in use then.
+    pub fn change(&self, access_token: &[Secret], refresh_token: &[Secret]) -> Result<(), AppError> {
+        self.auth.keys.replace(keys(self.access_token.clone(), access_token, refresh_token)?);
+        Ok(())
+    }
+}
+
+fn keys(policy: AccessTokenPolicy, access_token: &[Secret], refresh_token: &[Secret]) -> Result<Keys, AppError> {
+    let refresh_keys = RefreshKeys::derive(refresh_token).map_err(|_unspecified| AppError::Keys)?;
+    Ok(Keys { access_tokens: AccessTokens::new(policy, access_token)?, refresh_keys })
+}
+
+/// Sweeps whenever it is this process's turn.
+async fn keep_swept(sweep: Sweep, store: &Store, every: Duration) -> AppError {
+    if every.is_zero() {
+        return std::future::pending().await;
+    }
+    loop {
+        // Not at the same moment in every process, nor in the busy seconds after a start.
+        let pause = every.min(LOOK_FOR_TURN);
+        tokio::time::sleep(pause.mul_f64(0.5 + jitter())).await;
+        match sweep.in_turn(store, every).await {
+            Ok(Some(removed)) => tracing::info!(sessions = removed.sessions, events = removed.events, "swept old rows"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "old rows were not swept; they wait for the next turn"),
+        }
+    }
+}
+
+/// From 0 to 1, at random.
+fn jitter() -> f64 {
+    let [byte, ..] = *uuid::Uuid::new_v4().as_bytes();
+    f64::from(byte) / f64::from(u8::MAX)
 }
 
 /// Done at the first SIGTERM or SIGINT. A second one ends the process at once.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Error, ErrorKind, Result, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 use crate::domain::secret::Secret;
@@ -13,7 +13,7 @@ use crate::domain::secret::Secret;
 /// When the file cannot be read.
 pub fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -25,10 +25,28 @@ pub fn read(path: &Path) -> Result<Option<String>> {
 /// When the file cannot be written; there is then none, or the old one.
 pub fn write(path: &Path, owner: Option<u32>) -> Result<String> {
     let text = Secret::generate().map_err(|_unspecified| Error::other("the system has no random bytes"))?;
-    // Under another name until it is whole and has its owner.
-    let half = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
-    let written = writeln!(file, "{text}").and_then(|()| file.sync_all()).and_then(|()| chown(&half, owner, None));
-    written.and_then(|()| fs::rename(&half, path)).inspect_err(|_| _ = fs::remove_file(&half))?;
+    put(path, &text, 0o600, owner, None)?;
     Ok(text)
+}
+
+/// Puts other secrets into a file that is there; it keeps its owner and its mode. Readers find the old or the new text.
+///
+/// # Errors
+/// When the file cannot be written; it is then as it was.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    // Where a link leads, or else the link would be replaced.
+    let path = fs::canonicalize(path)?;
+    let old = fs::metadata(&path)?;
+    put(&path, text, old.mode() & 0o777, Some(old.uid()), Some(old.gid()))
+}
+
+fn put(path: &Path, text: &str, mode: u32, owner: Option<u32>, group: Option<u32>) -> Result<()> {
+    // Under another name until it is whole and has its owner.
+    let half = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+    let written = writeln!(file, "{text}")
+        .and_then(|()| chown(&half, owner, group))
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+        .and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&half, path)).inspect_err(|_| _ = fs::remove_file(&half))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
 use crate::domain::password::{Password, PasswordHash};
@@ -15,6 +15,12 @@ pub struct Hashing {
     places: Arc<Semaphore>,
     /// Hashes running.
     cores: Arc<Semaphore>,
+}
+
+/// A place in the queue, kept as long as this lives.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The outcome of comparing a password with a stored hash.
@@ -36,11 +42,22 @@ impl Hashing {
         Self { cost, places: Arc::new(Semaphore::new(cores + queue)), cores: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// Hashes a new password.
+    /// Takes a place in the queue, before the database is asked anything: a flood is then turned away for nothing.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when the queue is full.
-    pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+    pub fn queue(&self) -> Result<Place, Error> {
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_full| Error::Overloaded)
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the system has no random bytes.
+    pub async fn hash(&self, _place: &Place, password: Password) -> Result<PasswordHash, Error> {
         let cost = self.cost;
         self.run(move || password.hash(cost)).await?.map_err(Error::internal)
     }
@@ -49,8 +66,13 @@ impl Hashing {
     /// there is a stored hash or not, and whatever cost it was made at, unless that was higher.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the queue is full.
-    pub async fn compare(&self, password: Password, stored: Option<&PasswordHash>) -> Result<Comparison, Error> {
+    /// [`Error::Internal`] when the system has no random bytes.
+    pub async fn compare(
+        &self,
+        _place: &Place,
+        password: Password,
+        stored: Option<&PasswordHash>,
+    ) -> Result<Comparison, Error> {
         let cost = self.cost;
         let stored = stored.cloned();
         let compare = move || match stored {
@@ -67,11 +89,10 @@ impl Hashing {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| Error::Overloaded)?;
         let core = Arc::clone(&self.cores).acquire_owned().await.map_err(Error::internal)?;
         let work = move || {
             // Held by the work itself: a caller who goes away does not make room for more than the cores can do.
-            let _held = (place, core);
+            let _held = core;
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)

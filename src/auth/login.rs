@@ -2,15 +2,21 @@
 
 use uuid::Uuid;
 
+use super::events::{tell, tell_ended};
 use super::hashing::Comparison;
+use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
+use crate::domain::event::LoginFailure::{self, AccountDisabled, InvalidCredentials};
+use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
-use crate::domain::password::Password;
-use crate::domain::session::Device;
+use crate::domain::password::{Password, PasswordHash};
+use crate::domain::session::{EndedBy, Sender};
+use crate::domain::throttle::{self, Limit, Trier};
 use crate::domain::user::Line;
-use crate::store::sessions::{self, NewSession};
-use crate::store::users;
+use crate::store::sessions::{self, Ending, NewSession};
+use crate::store::throttles;
+use crate::store::users::{self, Credentials, Visitor};
 
 /// What somebody gives to sign in.
 pub struct Login {
@@ -20,42 +26,101 @@ pub struct Login {
     pub password: Option<String>,
     /// The device's name.
     pub label: Option<String>,
+    /// A refresh token that the device has, if any. With one of a live session of the account it is no stranger.
+    pub refresh_token: Option<String>,
 }
 
 impl Auth {
     /// Starts a session for whoever knows the password.
     ///
     /// An unknown address, a wrong password and a closed account take the same work. That an account is closed is told
-    /// only to who knows its password.
+    /// only to who knows its password. Tries are limited by the address as it was given, so limits tell nothing either.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::AccountDisabled`], [`Error::Overloaded`],
-    /// [`Error::DatabaseUnavailable`].
-    pub async fn login(&self, login: Login, device: &Device) -> Result<SignedIn, Error> {
+    /// [`Error::InvalidFields`], [`Error::RateLimited`], [`Error::InvalidCredentials`], [`Error::AccountDisabled`],
+    /// [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    pub async fn login(&self, login: Login, sender: &Sender) -> Result<SignedIn, Error> {
+        let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
+        let place = self.hashing.queue()?;
+        let visitor = Visitor { address: counted(sender), session_id: held.map(|token| token.session_id) };
         // What is no address is nobody's: it goes the same way as an unknown one.
-        let found = match Email::parse(&email) {
-            Ok(email) => self.store.run(async |client| users::find_credentials(client, &email).await).await?,
-            Err(_no_address) => None,
-        };
-        let stored = found.as_ref().map(|credentials| &credentials.password_hash);
-        let rehashed = match self.hashing.compare(password, stored).await? {
-            Comparison::Wrong => return Err(Error::InvalidCredentials),
-            Comparison::Right => None,
-            Comparison::Weak(rehashed) => Some(rehashed),
-        };
-        let verified = found.ok_or(Error::InvalidCredentials)?;
-        if verified.disabled {
-            return Err(Error::AccountDisabled);
-        }
+        let email = Email::parse(&email).map_err(|_no_address| email);
+        let mut found = self.find_credentials(&email, &visitor).await?;
+        let trier = found.as_ref().map_or(Trier::Stranger(visitor.address), |found| found.trier);
+        let limits = throttle::of_login(email.as_ref().map_or_else(String::as_str, Email::as_str), trier);
+        self.take(&limits, sender).await?;
 
-        let token = self.refresh_keys.first_token(verified.user_id, Uuid::now_v7()).map_err(Error::internal)?;
-        let session = NewSession { id: token.session_id, secret_hash: token.hash(), device, label: label.as_ref() };
-        let started = self
-            .store
-            .run(async |client| sessions::insert(client, &verified, rehashed.as_ref(), &session, &self.sessions).await);
-        let (user, session) = started.await?.ok_or(Error::InvalidCredentials)?;
-        Ok(SignedIn { user, tokens: self.tokens(session, &token)? })
+        let user_id = found.as_ref().map(|found| found.user_id);
+        // A second time if the hash was replaced meanwhile: by a login that made it dearer, or by a password change.
+        for _ in 0..2 {
+            let stored = found.as_ref().map(|found| &found.password_hash);
+            let rehashed = match self.hashing.compare(&place, password.clone(), stored).await? {
+                Comparison::Wrong => break,
+                Comparison::Right => None,
+                Comparison::Weak(rehashed) => Some(rehashed),
+            };
+            let verified = found.ok_or(Error::InvalidCredentials)?;
+            if verified.disabled {
+                return Err(self.refuse_login(user_id, AccountDisabled, sender).await);
+            }
+            if let Some(signed_in) = self.start(&verified, rehashed.as_ref(), label.as_ref(), &limits, sender).await? {
+                return Ok(signed_in);
+            }
+            found = self.find_credentials(&email, &visitor).await?;
+        }
+        Err(self.refuse_login(user_id, InvalidCredentials, sender).await)
+    }
+
+    async fn find_credentials(
+        &self,
+        email: &Result<Email, String>,
+        visitor: &Visitor,
+    ) -> Result<Option<Credentials>, Error> {
+        let find = async |client: &mut _| match email {
+            Ok(email) => users::find_credentials(client, email, visitor, &self.sessions).await,
+            Err(_no_address) => Ok(None),
+        };
+        Ok(self.store.run(find).await?)
+    }
+
+    /// Starts a session for a user whose password was verified; none if that is no longer the stored hash.
+    async fn start(
+        &self,
+        verified: &Credentials,
+        rehashed: Option<&PasswordHash>,
+        label: Option<&Line>,
+        limits: &[Limit],
+        sender: &Sender,
+    ) -> Result<Option<SignedIn>, Error> {
+        let keys = self.keys.current();
+        let token = keys.refresh_keys.first_token(verified.user_id, Uuid::now_v7()).map_err(Error::internal)?;
+        let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label };
+        let eviction = Ending { user_id: verified.user_id, ended_by: EndedBy::Evicted, sender };
+        let started = self.store.transaction(async |transaction| {
+            let policy = &self.sessions;
+            let started = sessions::insert(transaction, verified, rehashed, &session, policy).await?;
+            let Some(started) = started else { return Ok(None) };
+            let evicted = sessions::evict(transaction, session.id, eviction, policy).await?;
+            if self.throttling {
+                throttles::give_back(transaction, limits).await?;
+            }
+            Ok(Some((started, evicted)))
+        });
+        let Some(((user, session), evicted)) = started.await? else { return Ok(None) };
+        tell(&Event::of_session(Kind::LoggedIn, user.id, session.id), sender);
+        tell_ended(EndedBy::Evicted, user.id, &evicted, sender);
+        Ok(Some(SignedIn { user, tokens: keys.tokens(session, &token)? }))
+    }
+
+    /// Records a login that opens nothing; the same work for every address, known or not.
+    async fn refuse_login(&self, user_id: Option<Uuid>, failure: LoginFailure, sender: &Sender) -> Error {
+        let event = Event { kind: Kind::LoginFailed(failure), user_id, session_id: None };
+        match self.record(event, sender).await {
+            Ok(()) if failure == AccountDisabled => Error::AccountDisabled,
+            Ok(()) => Error::InvalidCredentials,
+            Err(error) => error,
+        }
     }
 }
 

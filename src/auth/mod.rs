@@ -2,25 +2,40 @@
 //!
 //! Nothing here knows HTTP.
 
-pub mod disable;
+mod check;
+mod events;
 pub mod hashing;
+mod keys;
 mod login;
 mod logout;
 mod logout_all;
 mod me;
+pub mod operate;
+mod password;
 mod refresh;
 mod register;
+mod revocations;
+mod sessions;
+pub mod sweep;
+mod throttle;
 
-use crate::domain::access_token::{AccessToken, AccessTokens, Claims, Refused};
+use std::time::Duration;
+
+use crate::domain::access_token::{AccessToken, Claims, Refused};
 use crate::domain::field::FieldError;
-use crate::domain::refresh_token::{RefreshKeys, RefreshToken, RefreshTokenText};
+use crate::domain::refresh_token::{RefreshToken, RefreshTokenText};
 use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
 use crate::store::{self, Store};
+pub use check::Gate;
+pub use events::Trail;
 pub use hashing::Hashing;
+pub use keys::{KeyRing, Keys};
 pub use login::Login;
+pub use password::PasswordChange;
 pub use refresh::Refresh;
 pub use register::Registration;
+pub use revocations::RevocationList;
 
 /// Everything the use cases need; one for each process.
 pub struct Auth {
@@ -28,14 +43,16 @@ pub struct Auth {
     pub store: Store,
     /// The slow part of passwords.
     pub hashing: Hashing,
-    /// Signs and verifies access tokens.
-    pub access_tokens: AccessTokens,
-    /// Makes and reads refresh tokens.
-    pub refresh_keys: RefreshKeys,
+    /// Makes and reads tokens.
+    pub keys: KeyRing,
     /// How long sessions live.
     pub sessions: SessionPolicy,
     /// Shortest password for a new account.
     pub password_min_length: usize,
+    /// What gateways are told of revoked tokens.
+    pub gate: Gate,
+    /// Whether tries are limited.
+    pub throttling: bool,
 }
 
 /// What a client gets to keep a session going.
@@ -70,6 +87,12 @@ pub enum Error {
     /// The password was right, but the account is closed.
     #[error("the account is disabled")]
     AccountDisabled,
+    /// The caller's role does not open this.
+    #[error("the role does not allow this")]
+    Forbidden,
+    /// There is no such thing, or it is somebody else's.
+    #[error("there is no such thing")]
+    NotFound,
     /// Somebody has registered that address.
     #[error("the address is taken")]
     EmailTaken,
@@ -91,6 +114,9 @@ pub enum Error {
     /// The session is past its idle or absolute end.
     #[error("the session has expired")]
     SessionExpired,
+    /// Too many tries; how long to wait for the next.
+    #[error("too many tries")]
+    RateLimited(Duration),
     /// Too many passwords are being hashed.
     #[error("too many passwords are being checked")]
     Overloaded,
@@ -105,7 +131,7 @@ pub enum Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(_) => Self::DatabaseUnavailable(error),
+            store::Error::Unavailable(_) | store::Error::NotSetUp(_) => Self::DatabaseUnavailable(error),
             store::Error::Bug(_) => Self::Internal(error.into()),
         }
     }
@@ -123,7 +149,7 @@ impl Auth {
     /// # Errors
     /// [`Error::AccessTokenExpired`] or [`Error::AccessTokenInvalid`].
     pub fn authenticate(&self, access_token: &str) -> Result<Claims, Error> {
-        self.access_tokens.verify(access_token).map_err(|refused| match refused {
+        self.keys.current().access_tokens.verify(access_token).map_err(|refused| match refused {
             Refused::Expired => Error::AccessTokenExpired,
             Refused::Invalid => Error::AccessTokenInvalid,
         })
@@ -136,7 +162,9 @@ impl Auth {
     pub async fn check_ready(&self) -> Result<(), Error> {
         Ok(self.store.check_ready().await?)
     }
+}
 
+impl Keys {
     /// The texts a client gets for a live session, whose current refresh token is `refresh_token`.
     fn tokens(&self, session: LiveSession, refresh_token: &RefreshToken) -> Result<Tokens, Error> {
         let access_token = self.access_tokens.issue(&session).map_err(Error::internal)?;

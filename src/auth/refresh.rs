@@ -1,8 +1,10 @@
 //! Refresh: a refresh token for its successor and a new access token.
 
+use super::events::tell;
 use super::{Auth, Error, Tokens};
+use crate::domain::event::{Event, Kind};
 use crate::domain::refresh_token::SecretHash;
-use crate::domain::session::Device;
+use crate::domain::session::Sender;
 use crate::store::sessions::{self, Presented, Refreshed};
 
 /// What a client gives for new tokens.
@@ -20,23 +22,27 @@ impl Auth {
     /// [`Error::RefreshTokenInvalid`] (without asking the database, unless the token is genuine),
     /// [`Error::RefreshTokenReplayed`], [`Error::SessionEnded`], [`Error::SessionExpired`],
     /// [`Error::DatabaseUnavailable`].
-    pub async fn refresh(&self, refresh: Refresh<'_>, device: &Device) -> Result<Tokens, Error> {
-        let token = self.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
-        let successors = self.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
+    pub async fn refresh(&self, refresh: Refresh<'_>, sender: &Sender) -> Result<Tokens, Error> {
+        let keys = self.keys.current();
+        let token = keys.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
+        let successors = keys.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
-        let presented = Presented { token: &token, successors: &successors, rotation_key, device };
+        let presented = Presented { token: &token, successors: &successors, rotation_key, sender };
         let refreshed =
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
 
         let (session, successor) = match refreshed {
             Refreshed::Rotated(session) => (session, Some(successors.newest())),
             Refreshed::Repeated(session, hash) => (session, successors.find(hash)),
-            Refreshed::Replayed(ending) => return Err(Error::RefreshTokenReplayed(ending)),
+            Refreshed::Replayed(ending) => {
+                tell(&Event::of_session(Kind::RefreshTokenReplayed, token.user_id, token.session_id), sender);
+                return Err(Error::RefreshTokenReplayed(ending));
+            }
             Refreshed::Ended(ending) => return Err(Error::SessionEnded(ending)),
             Refreshed::Expired => return Err(Error::SessionExpired),
             Refreshed::Unknown => return Err(Error::RefreshTokenInvalid),
         };
         let successor = successor.ok_or_else(|| Error::internal("the row holds a successor of other keys"))?;
-        self.tokens(session, successor)
+        keys.tokens(session, successor)
     }
 }

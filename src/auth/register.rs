@@ -3,11 +3,15 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::events::tell;
+use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
+use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::Password;
-use crate::domain::session::Device;
+use crate::domain::session::Sender;
+use crate::domain::throttle;
 use crate::domain::user::{Line, Profile};
 use crate::store::sessions::{self, NewSession, NewUser};
 
@@ -34,15 +38,18 @@ impl Auth {
     /// Makes an account and its first session.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] with every broken rule, [`Error::EmailTaken`], [`Error::Overloaded`],
+    /// [`Error::InvalidFields`] with every broken rule, [`Error::EmailTaken`], [`Error::RateLimited`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`].
-    pub async fn register(&self, registration: Registration, device: &Device) -> Result<SignedIn, Error> {
+    pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<SignedIn, Error> {
         let Checked { email, password, full_name, profile } = registration.check(self.password_min_length)?;
-        let password_hash = self.hashing.hash(password).await?;
+        let place = self.hashing.queue()?;
+        self.take(&throttle::of_registration(counted(sender)), sender).await?;
+        let password_hash = self.hashing.hash(&place, password).await?;
 
+        let keys = self.keys.current();
         let user_id = Uuid::now_v7();
-        let token = self.refresh_keys.first_token(user_id, Uuid::now_v7()).map_err(Error::internal)?;
-        let session = NewSession { id: token.session_id, secret_hash: token.hash(), device, label: None };
+        let token = keys.refresh_keys.first_token(user_id, Uuid::now_v7()).map_err(Error::internal)?;
+        let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label: None };
         let user = NewUser {
             id: user_id,
             email: &email,
@@ -53,7 +60,8 @@ impl Auth {
         let made =
             self.store.run(async |client| sessions::insert_with_user(client, user, &session, &self.sessions).await);
         let (user, session) = made.await?.ok_or(Error::EmailTaken)?;
-        Ok(SignedIn { user, tokens: self.tokens(session, &token)? })
+        tell(&Event::of_session(Kind::Registered, user.id, session.id), sender);
+        Ok(SignedIn { user, tokens: keys.tokens(session, &token)? })
     }
 }
 
@@ -61,10 +69,11 @@ impl Registration {
     fn check(self, password_min_length: usize) -> Result<Checked, Error> {
         let mut problems = Vec::new();
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let own = self.email.clone().unwrap_or_default();
         let email = given(self.email).ok_or(FieldError::required("email")).and_then(|text| Email::parse(&text));
         let email = checked(email, &mut problems);
         let password = given(self.password).ok_or(FieldError::required("password"));
-        let password = password.and_then(|text| Password::chosen(&text, password_min_length, "password"));
+        let password = password.and_then(|text| Password::chosen(&text, password_min_length, &own, "password"));
         let password = checked(password, &mut problems);
         let full_name = Line::parse(self.full_name.as_deref().unwrap_or_default(), "full_name");
         let full_name = checked(full_name, &mut problems);

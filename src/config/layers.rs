@@ -44,9 +44,6 @@ const WELL_KNOWN: [(&str, &str); 5] = [
 /// Never shown, and may be read from a file.
 pub(super) const SECRET_KEYS: [&str; 3] = ["access_token.secrets", "database.url", "refresh_token.keys"];
 
-/// Keys that have a meaning in later versions. They are accepted with a warning, so that one configuration fits both.
-pub(super) const RESERVED_KEYS: [&str; 3] = ["cookie.secure", "cors.allowed_origins", "throttle.enabled"];
-
 pub(super) fn merge(
     file: Option<&Path>,
     environment: &Environment,
@@ -65,7 +62,7 @@ pub(super) fn merge(
     layers.push(prefixed_layer(environment));
     for layer in layers {
         for (key, found) in resolve_files(layer, &mut problems) {
-            if known.contains(&key) || RESERVED_KEYS.contains(&key.as_str()) {
+            if known.contains(&key) {
                 values.insert(key, found);
             } else {
                 problems.push(Problem::unknown_key(&key, &found.origin, &known));

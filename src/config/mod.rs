@@ -1,108 +1,29 @@
 //! Settings: read in layers, check everything at once, show without secrets.
 //!
-//! `config/default.toml` names every key; `layers` finds the values, `reader` checks them, this file says what they are.
+//! `config/default.toml` names every key; `settings` says what they are, `layers` finds the values, `reader` checks them.
 
 mod layers;
 mod postgres_url;
 mod reader;
+mod settings;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use layers::{Environment, environment};
 pub use postgres_url::{PostgresUrl, RootCertificates, Tls, percent_encode};
 pub use reader::{Problem, Problems};
+pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Settings};
 
 use crate::domain::access_token::AccessTokenPolicy;
-use crate::domain::secret::Secret;
+use crate::domain::origin::AllowedOrigin;
 use crate::domain::session::SessionPolicy;
 use reader::Reader;
-
-/// Everything an operator can choose, checked.
-#[derive(Debug)]
-pub struct Settings {
-    /// Where and how to listen.
-    pub server: Server,
-    /// Where Postgres is and how long to wait for it.
-    pub database: Database,
-    /// What access tokens say.
-    pub access_token: AccessTokenPolicy,
-    /// What signs and verifies them, newest first.
-    pub access_token_secrets: Vec<Secret>,
-    /// What refresh tokens are derived from, newest first.
-    pub refresh_token_keys: Vec<Secret>,
-    /// How long sessions live.
-    pub sessions: SessionPolicy,
-    /// Rules and cost of passwords.
-    pub password: Passwords,
-    /// What to log and how.
-    pub log: Log,
-}
-
-/// Where and how to listen.
-#[derive(Debug)]
-pub struct Server {
-    /// An address or a name of this machine.
-    pub host: String,
-    /// 0 for any free one.
-    pub port: u16,
-    /// 0 for one a core.
-    pub workers: usize,
-    /// Grace for requests in flight at shutdown.
-    pub shutdown_timeout: Duration,
-}
-
-/// Where Postgres is and how long to wait for it.
-#[derive(Debug)]
-pub struct Database {
-    /// Host, role, database, TLS.
-    pub url: PostgresUrl,
-    /// Connections of this process.
-    pub pool_size: usize,
-    /// Longest wait for a free connection.
-    pub wait_timeout: Duration,
-    /// Longest time to open one.
-    pub connect_timeout: Duration,
-    /// Postgres' own limit for a statement; zero to set none.
-    pub statement_timeout: Duration,
-    /// When a connection is replaced.
-    pub max_connection_age: Duration,
-    /// Whether `serve` migrates.
-    pub migrate: bool,
-}
-
-/// Rules and cost of passwords.
-#[derive(Debug, Clone, Copy)]
-pub struct Passwords {
-    /// In characters.
-    pub min_length: usize,
-    /// The logarithm of bcrypt's rounds.
-    pub bcrypt_cost: u32,
-    /// Hashes that may wait.
-    pub queue: usize,
-}
-
-/// What to log and how.
-#[derive(Debug, Clone)]
-pub struct Log {
-    /// A filter directive.
-    pub level: String,
-    /// How lines look.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Pretty,
-    /// For machines.
-    Json,
-}
 
 /// Good settings, and what an operator may want to know about them.
 #[derive(Debug)]
@@ -136,6 +57,7 @@ pub fn load(
     }
 }
 
+const FORWARDED_HEADERS: [(&str, &str); 2] = [("x-forwarded-for", "x-forwarded-for"), ("forwarded", "forwarded")];
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -156,6 +78,9 @@ fn read(r: &mut Reader) -> Option<Settings> {
         port: r.number("server.port", 0..=u16::MAX),
         workers: r.number("server.workers", 0..=1024),
         shutdown_timeout: r.duration("server.shutdown_timeout", Duration::ZERO..=60 * MINUTE),
+        public_url: r.public_url("server.public_url"),
+        trusted_proxies: r.list_of("server.trusted_proxies", parse_network),
+        forwarded_header: r.one_of("server.forwarded_header", &FORWARDED_HEADERS).unwrap_or_default(),
     };
     let access_token = AccessTokenPolicy {
         issuer: r.text("access_token.issuer"),
@@ -163,11 +88,10 @@ fn read(r: &mut Reader) -> Option<Settings> {
         typ: r.one_of("access_token.typ", &[("JWT", "JWT"), ("at+jwt", "at+jwt")]).unwrap_or("JWT").to_owned(),
         ttl: r.duration("access_token.ttl", MINUTE..=DAY),
     };
-    let sessions = SessionPolicy {
-        grace: r.duration("refresh_token.grace", Duration::ZERO..=MINUTE),
-        idle_ttl: r.duration("refresh_token.idle_ttl", SECOND..=YEARS),
-        absolute_ttl: r.duration("refresh_token.absolute_ttl", SECOND..=YEARS),
-    };
+    let sessions = read_sessions(r);
+    let sweep_every = r.duration("sessions.sweep_every", Duration::ZERO..=DAY);
+    let events_kept = read_events_kept(r);
+    let (allowed_origins, secure_cookie) = read_browsers(r, server.public_url.as_deref());
     let password = Passwords {
         min_length: r.number("password.min_length", 1..=128),
         bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
@@ -179,6 +103,10 @@ fn read(r: &mut Reader) -> Option<Settings> {
     if password.min_length < 8 {
         r.warn("password.min_length is below 8, the least that NIST SP 800-63B allows");
     }
+    let throttling = r.boolean("throttle.enabled");
+    if !throttling {
+        r.warn("throttle.enabled is false: passwords can be guessed as fast as they can be hashed; fit for tests only");
+    }
     let log = read_log(r);
     Some(Settings {
         server,
@@ -187,22 +115,28 @@ fn read(r: &mut Reader) -> Option<Settings> {
         access_token_secrets: access?,
         refresh_token_keys: refresh?,
         sessions,
+        sweep_every,
+        events_kept,
+        allowed_origins,
+        secure_cookie,
         password,
+        throttling,
         log,
     })
 }
 
-/// The database's settings alone: all that `claviger migrate` and `claviger user` need.
+/// What commands need that work on the database and issue no tokens.
 ///
 /// # Errors
 /// As [`load`], but secrets may be missing.
-pub fn load_database(file: Option<&Path>, environment: &Environment) -> Result<(Database, Log), Problems> {
+pub fn load_maintenance(file: Option<&Path>, environment: &Environment) -> Result<Maintenance, Problems> {
     let (values, problems) = layers::merge(file, environment, &BTreeMap::new());
     let mut reader = Reader::new(values, problems);
     let database = read_database(&mut reader);
+    let (sessions, events_kept) = (read_sessions(&mut reader), read_events_kept(&mut reader));
     let log = read_log(&mut reader);
     match (database, reader.into_problems()) {
-        (Some(database), problems) if problems.is_empty() => Ok((database, log)),
+        (Some(database), problems) if problems.is_empty() => Ok(Maintenance { database, sessions, events_kept, log }),
         (_, problems) => Err(Problems(problems)),
     }
 }
@@ -226,6 +160,46 @@ pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, 
     if problems.is_empty() { Ok(port) } else { Err(Problems(problems)) }
 }
 
+fn read_sessions(r: &mut Reader) -> SessionPolicy {
+    SessionPolicy {
+        grace: r.duration("refresh_token.grace", Duration::ZERO..=MINUTE),
+        idle_ttl: r.duration("refresh_token.idle_ttl", SECOND..=YEARS),
+        absolute_ttl: r.duration("refresh_token.absolute_ttl", SECOND..=YEARS),
+        max_per_user: r.number("sessions.max_per_user", 1..=1000),
+        kept_after_end: r.duration("sessions.kept_after_end", 2 * DAY..=YEARS),
+    }
+}
+
+/// A week at least: the policy of the table lets nobody but its owner remove younger ones.
+fn read_events_kept(r: &mut Reader) -> Duration {
+    r.duration("events.kept", 7 * DAY..=YEARS)
+}
+
+fn read_browsers(r: &mut Reader, public_url: Option<&str>) -> (Vec<AllowedOrigin>, bool) {
+    let allowed_origins = r.list_of("cors.allowed_origins", AllowedOrigin::parse);
+    if allowed_origins.iter().any(AllowedOrigin::is_exposed) {
+        r.warn(
+            "cors.allowed_origins has a page that comes by plain HTTP: whoever is on the way can act as its visitors",
+        );
+    }
+    let secure_cookie = r.boolean("cookie.secure");
+    if !secure_cookie && public_url.is_some_and(|url| url.starts_with("https://")) {
+        r.warn("cookie.secure is false though server.public_url is https: the cookie would travel by plain HTTP too");
+    }
+    (allowed_origins, secure_cookie)
+}
+
+/// A network in CIDR form, or a single address.
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let single = text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse().or(single).map_err(|_address| "is no network such as 10.0.0.0/8, and no address")?;
+    match network {
+        // Peers that come by such an address are taken for the IPv4 address that they are.
+        IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some() => Err("must be written as an IPv4 network"),
+        IpNet::V4(_) | IpNet::V6(_) => Ok(network),
+    }
+}
+
 fn read_log(r: &mut Reader) -> Log {
     let formats = [("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
     let format = r.one_of("log.format", &formats).unwrap_or(LogFormat::Auto);
@@ -240,6 +214,7 @@ fn read_database(r: &mut Reader) -> Option<Database> {
     let connect_timeout = r.duration("database.connect_timeout", WAIT);
     let statement_timeout = r.duration("database.statement_timeout", Duration::ZERO..=MINUTE);
     let max_connection_age = r.duration("database.max_connection_age", SECOND..=30 * DAY);
+    let prepared_statements = r.boolean("database.prepared_statements");
     let migrate = r.boolean("database.migrate");
     Some(Database {
         url: url?,
@@ -248,6 +223,7 @@ fn read_database(r: &mut Reader) -> Option<Database> {
         connect_timeout,
         statement_timeout,
         max_connection_age,
+        prepared_statements,
         migrate,
     })
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
-use super::layers::{Found, RESERVED_KEYS, SECRET_KEYS, Values};
+use super::layers::{Found, SECRET_KEYS, Values};
 use super::postgres_url::PostgresUrl;
+use crate::domain::origin::AllowedOrigin;
 use crate::domain::secret::Secret;
 
 /// One thing that is wrong with the configuration: which key, what value, where from, and the rule it breaks.
@@ -61,9 +62,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(values: Values, problems: Vec<Problem>) -> Self {
-        let reserved = values.keys().filter(|key| RESERVED_KEYS.contains(&key.as_str()));
-        let warnings = reserved.map(|key| format!("{key} has no effect in this version")).collect();
-        Self { values, problems, warnings }
+        Self { values, problems, warnings: Vec::new() }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -109,6 +108,43 @@ impl Reader {
             self.problem(key, "must not be empty");
         }
         text
+    }
+
+    /// Texts from an array, or from one text with commas between them.
+    fn list(&self, key: &str) -> Vec<String> {
+        let item = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let items = match self.values.get(key).map(|found| &found.value) {
+            Some(Value::Array(values)) => values.iter().map(item).collect(),
+            Some(value) => item(value).split(',').map(|text| text.trim().to_owned()).collect(),
+            None => Vec::new(),
+        };
+        items.into_iter().filter(|text| !text.is_empty()).collect()
+    }
+
+    /// A list whose items are read by `parse`, which says the rule that a bad one breaks.
+    pub(super) fn list_of<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Vec<T> {
+        let mut good = Vec::new();
+        for text in self.list(key) {
+            match parse(&text) {
+                Ok(item) => good.push(item),
+                Err(rule) => self.problem(key, &format!("{text:?} {rule}")),
+            }
+        }
+        good
+    }
+
+    /// The address under which people reach the service; none if it is not said.
+    pub(super) fn public_url(&mut self, key: &str) -> Option<String> {
+        let text = self.raw(key).to_ascii_lowercase();
+        if text.is_empty() {
+            return None;
+        }
+        // An origin, and nothing behind it: the paths are ours.
+        let origin = AllowedOrigin::parse(text.trim_end_matches('/')).ok();
+        if origin.is_none_or(|_| text.contains('*')) {
+            self.bad_value(key, "an address such as https://auth.example.com");
+        }
+        Some(text)
     }
 
     pub(super) fn boolean(&mut self, key: &str) -> bool {

@@ -15,7 +15,7 @@ use super::session::LiveSession;
 use super::user::Role;
 
 /// How far clocks of this service's own processes may differ, in seconds. Other verifiers choose their own.
-const LEEWAY_SECONDS: u64 = 5;
+pub(super) const LEEWAY_SECONDS: u64 = 5;
 
 /// What tokens say besides who they are for.
 #[derive(Debug, Clone)]

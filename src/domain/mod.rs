@@ -4,9 +4,15 @@
 
 pub mod access_token;
 pub mod email;
+pub mod event;
 pub mod field;
+pub mod origin;
 pub mod password;
+pub mod place;
 pub mod refresh_token;
+pub mod revocation;
 pub mod secret;
+pub mod secret_list;
 pub mod session;
+pub mod throttle;
 pub mod user;

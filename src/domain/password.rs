@@ -3,6 +3,7 @@
 //! The functions that hash are slow by design; callers go through `auth::hashing`, which bounds how many run at once.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
@@ -25,19 +26,25 @@ impl Password {
         Self(text.nfc().collect::<String>().into())
     }
 
-    /// A password for a new account or a change.
+    /// A password for a new account, or a change, of somebody with the address `email`.
     ///
     /// # Errors
-    /// `too_short` below `min_length` characters, `too_long` above 1,024. Any character of any script is good.
-    pub fn chosen(text: &str, min_length: usize, field: &'static str) -> Result<Self, FieldError> {
+    /// `too_short` below `min_length` characters, `too_long` above 1,024, `too_common` for one that many people have or
+    /// that is the address or its first part, in any case of letters. Any character of any script is good.
+    pub fn chosen(text: &str, min_length: usize, email: &str, field: &'static str) -> Result<Self, FieldError> {
         let password = Self::claimed(text);
-        let length = password.0.expose_secret().chars().count();
+        let chosen = password.0.expose_secret();
+        let length = chosen.chars().count();
         if length < min_length {
             let message = format!("must have at least {min_length} characters");
             Err(FieldError::new(field, "too_short", message))
         } else if length > MAX_CHARACTERS {
             let message = format!("must have at most {MAX_CHARACTERS} characters");
             Err(FieldError::new(field, "too_long", message))
+        } else if is_common(chosen) {
+            Err(FieldError::new(field, "too_common", "is one that many people have, and is tried first"))
+        } else if is_own(chosen, email) {
+            Err(FieldError::new(field, "too_common", "must not be the e-mail address"))
         } else {
             Ok(password)
         }
@@ -68,6 +75,21 @@ impl Password {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"claviger password v1");
         BASE64_STANDARD_NO_PAD.encode(hmac::sign(&key, self.0.expose_secret().as_bytes()))
     }
+}
+
+/// Whether a password is among the 30,000 most common ones, in any case of letters.
+fn is_common(password: &str) -> bool {
+    /// Sorted by bytes. The file says where they are from.
+    static COMMON: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let (_origin, passwords) = include_str!("common_passwords.txt").split_once("---\n").unwrap_or_default();
+        passwords.lines().collect()
+    });
+    COMMON.binary_search(&password.to_lowercase().as_str()).is_ok()
+}
+
+fn is_own(password: &str, email: &str) -> bool {
+    let (password, email) = (password.to_lowercase(), email.to_lowercase());
+    password == email || email.split_once('@').is_some_and(|(name, _)| name == password)
 }
 
 /// Says how the bcrypt input was made, so that hashes made in another way can live in the same column.
@@ -144,11 +166,24 @@ mod tests {
 
     #[test]
     fn length_counts_characters_of_any_script() {
-        assert_eq!(Password::chosen("пароль", 8, "password").unwrap_err().code, "too_short");
-        assert!(Password::chosen("пароль12", 8, "password").is_ok());
-        assert!(Password::chosen(&"密".repeat(MAX_CHARACTERS), 8, "password").is_ok());
-        let error = Password::chosen(&"密".repeat(MAX_CHARACTERS + 1), 8, "password").unwrap_err();
+        assert_eq!(Password::chosen("пароль", 8, "", "password").unwrap_err().code, "too_short");
+        assert!(Password::chosen("пароль12", 8, "", "password").is_ok());
+        assert!(Password::chosen(&"密".repeat(MAX_CHARACTERS), 8, "", "password").is_ok());
+        let error = Password::chosen(&"密".repeat(MAX_CHARACTERS + 1), 8, "", "password").unwrap_err();
         assert_eq!(error.code, "too_long");
+    }
+
+    #[test]
+    fn what_everybody_has_is_refused_and_what_only_contains_it_is_not() {
+        let code = |text| Password::chosen(text, 6, "Jürgen@example.com", "password").map_err(|error| error.code).err();
+        for common in ["123456", "password", "PassWord123", "zxcvbnm", "qwertyuiop", "jürgen", "JÜRGEN@example.com"] {
+            assert_eq!(code(common), Some("too_common"), "{common}");
+        }
+        for good in ["password is what I say", "123456 horses", "jürgen@example.org", "example.com"] {
+            assert_eq!(code(good), None, "{good}");
+        }
+        let (_, list) = include_str!("common_passwords.txt").split_once("---\n").unwrap();
+        assert!(list.lines().is_sorted() && list.lines().count() == 30_000);
     }
 
     #[test]

@@ -113,7 +113,8 @@ impl Secret {
     }
 }
 
-fn split_name(item: &str) -> Option<(&str, &str)> {
+/// Name and secret of one item of a list.
+pub(super) fn split_name(item: &str) -> Option<(&str, &str)> {
     let (name, secret) = item.split_once(':')?;
     let good = (1..=16).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));

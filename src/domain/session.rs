@@ -18,6 +18,10 @@ pub struct SessionPolicy {
     pub idle_ttl: Duration,
     /// A session is over this long after its login, whatever happens.
     pub absolute_ttl: Duration,
+    /// Live sessions of one user; another login evicts the one that was idle longest.
+    pub max_per_user: u32,
+    /// How long after its end a session is still listed.
+    pub kept_after_end: Duration,
 }
 
 /// Why a session ended before its time.
@@ -103,22 +107,53 @@ pub struct LiveSession {
 /// The longest `User-Agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 512;
 
-/// What is known of the device that sent a request.
+/// What a request tells of who sent it. Nothing, if an operator acts on the command line.
 #[derive(Debug, Clone, Default)]
-pub struct Device {
-    /// The peer's address.
+pub struct Sender {
+    /// The client's address.
     pub ip_address: Option<IpAddr>,
     /// The first 512 characters of the `User-Agent` header.
     pub user_agent: Option<String>,
+    /// The request's id, as in the log.
+    pub request_id: Option<String>,
 }
 
-impl Device {
-    /// A device with the bytes of its `User-Agent` header.
+impl Sender {
+    /// A sender with the bytes of its `User-Agent` header.
     #[must_use]
-    pub fn new(ip_address: Option<IpAddr>, user_agent: Option<&[u8]>) -> Self {
+    pub fn new(ip_address: Option<IpAddr>, user_agent: Option<&[u8]>, request_id: &str) -> Self {
         let kept = |bytes| String::from_utf8_lossy(bytes).chars().take(MAX_USER_AGENT).collect();
-        Self { ip_address: ip_address.map(|address| address.to_canonical()), user_agent: user_agent.map(kept) }
+        Self { ip_address, user_agent: user_agent.map(kept), request_id: Some(request_id.to_owned()) }
     }
+}
+
+/// A session as its user sees it in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedSession {
+    /// Its id.
+    pub id: Uuid,
+    /// The device's name as its owner gave it.
+    pub label: Option<String>,
+    /// The device as last seen.
+    pub user_agent: Option<String>,
+    /// Where it was last seen.
+    pub ip_address: Option<IpAddr>,
+    /// The login.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// The login or the last refresh.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_used_at: OffsetDateTime,
+    /// When it is over unless it is refreshed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// When it was over.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+    /// Why: a name of [`EndedBy`], or `expired`.
+    pub ended_by: Option<String>,
+    /// From where it was ended.
+    pub ended_ip_address: Option<IpAddr>,
 }
 
 #[cfg(test)]

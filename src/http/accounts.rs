@@ -1,17 +1,19 @@
 //! Accounts: registering, and one's own.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::bearer::CurrentUser;
 use super::body::Body;
+use super::browser::Transport;
 use super::error::ApiError;
-use super::sessions::SignedInBody;
-use super::{State, device};
-use crate::auth::Registration;
+use super::sessions::answer_signed_in;
+use super::{Outside, State, sender};
+use crate::auth::{PasswordChange, Registration};
 use crate::domain::user::{Role, User};
 
 /// The body of `POST /api/auth/register`.
@@ -21,6 +23,15 @@ pub(super) struct RegisterRequest {
     password: Option<String>,
     full_name: Option<String>,
     profile: Option<Value>,
+    token_transport: Option<String>,
+}
+
+/// The body of `POST /api/auth/password`.
+#[derive(Deserialize)]
+pub(super) struct PasswordRequest {
+    current_password: Option<String>,
+    new_password: Option<String>,
+    keep_other_sessions: Option<bool>,
 }
 
 /// A user as clients see it.
@@ -60,15 +71,30 @@ impl From<User> for UserBody {
 
 pub(super) async fn register(
     state: State,
+    outside: Outside,
     request: HttpRequest,
     body: Body<RegisterRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let RegisterRequest { email, password, full_name, profile } = body.0;
+    let RegisterRequest { email, password, full_name, profile, token_transport } = body.0;
+    let transport = Transport::asked_for(token_transport.as_deref(), &outside.browsers, &request)?;
     let registration = Registration { email, password, full_name, profile };
-    let signed_in = state.register(registration, &device(&request)).await?;
-    Ok(HttpResponse::Created().json(SignedInBody::from(signed_in)))
+    let signed_in = state.register(registration, &sender(&request)).await?;
+    Ok(answer_signed_in(StatusCode::CREATED, signed_in, transport, &outside.browsers))
 }
 
 pub(super) async fn me(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(UserBody::from(state.me(&caller.0).await?)))
+}
+
+pub(super) async fn change_password(
+    state: State,
+    request: HttpRequest,
+    caller: CurrentUser,
+    body: Body<PasswordRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let PasswordRequest { current_password, new_password, keep_other_sessions } = body.0;
+    let keep_other_sessions = keep_other_sessions.unwrap_or(false);
+    let change = PasswordChange { current_password, new_password, keep_other_sessions };
+    let ended = state.change_password(&caller.0, change, &sender(&request)).await?;
+    Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
 }

@@ -29,7 +29,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let media_type = media_type(request);
+        let is_json = is_json(request);
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
             let bytes =
@@ -38,7 +38,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             if bytes.is_empty() {
                 return Ok(Self(parse(b"{}")?));
             }
-            if media_type.is_none_or(|essence| essence != "application/json") {
+            if !is_json {
                 return Err(ApiError::of(Code::UnsupportedMediaType).into());
             }
             Ok(Self(parse(&bytes)?))
@@ -46,10 +46,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// The media type without parameters: JSON is UTF-8 whatever a `charset` says (RFC 8259 section 8.1).
-fn media_type(request: &HttpRequest) -> Option<String> {
-    let value = request.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    value.split(';').next().map(|essence| essence.trim().to_ascii_lowercase())
+/// Whether the request says it is JSON. Parameters do not matter: JSON is UTF-8 whatever a `charset` says (RFC 8259
+/// section 8.1).
+pub(super) fn is_json(request: &HttpRequest) -> bool {
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn unreadable(error: &actix_web::Error) -> ApiError {

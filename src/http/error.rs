@@ -1,7 +1,9 @@
 //! Every error a client can see: one table of codes, one document format (RFC 9457).
 
 use std::fmt;
+use std::time::Duration;
 
+use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -26,6 +28,8 @@ pub enum Code {
     RefreshTokenReplayed,
     SessionExpired,
     SessionEnded,
+    Forbidden,
+    OriginNotAllowed,
     AccountDisabled,
     NotFound,
     MethodNotAllowed,
@@ -34,6 +38,7 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
+    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -41,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::InvalidCredentials,
         Self::AccessTokenMissing,
@@ -52,6 +57,8 @@ impl Code {
         Self::RefreshTokenReplayed,
         Self::SessionExpired,
         Self::SessionEnded,
+        Self::Forbidden,
+        Self::OriginNotAllowed,
         Self::AccountDisabled,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -60,6 +67,7 @@ impl Code {
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -84,6 +92,10 @@ impl Code {
             }
             Self::SessionExpired => ("session_expired", S::UNAUTHORIZED, "The session has expired"),
             Self::SessionEnded => ("session_ended", S::UNAUTHORIZED, "The session has ended"),
+            Self::Forbidden => ("forbidden", S::FORBIDDEN, "The account's role does not allow this"),
+            Self::OriginNotAllowed => {
+                ("origin_not_allowed", S::FORBIDDEN, "Pages of this origin may not use the browser's cookie here")
+            }
             Self::AccountDisabled => ("account_disabled", S::FORBIDDEN, "The account is disabled"),
             Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The method is not allowed here"),
@@ -96,12 +108,21 @@ impl Code {
             Self::ValidationFailed => {
                 ("validation_failed", S::UNPROCESSABLE_ENTITY, "Fields of the request are invalid")
             }
+            Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many tries; wait a little"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too many sign-ins at once"),
             Self::DatabaseUnavailable => {
                 ("database_unavailable", S::SERVICE_UNAVAILABLE, "The service cannot reach its database")
             }
         }
+    }
+
+    /// Whether a client may treat the session as over: nothing but a login helps.
+    pub(super) fn means_signed_out(self) -> bool {
+        matches!(
+            self,
+            Self::RefreshTokenInvalid | Self::RefreshTokenReplayed | Self::SessionExpired | Self::SessionEnded
+        )
     }
 
     /// The code of an error that the framework answered by itself.
@@ -126,6 +147,9 @@ pub struct ApiError {
     detail: Option<String>,
     fields: Vec<FieldError>,
     ending: Option<Ending>,
+    cookie: Option<Box<Cookie<'static>>>,
+    /// In seconds.
+    retry_after: Option<u32>,
     cause: Option<auth::Error>,
 }
 
@@ -133,13 +157,19 @@ impl ApiError {
     /// An error that its code says all about.
     #[must_use]
     pub fn of(code: Code) -> Self {
-        Self { code, detail: None, fields: Vec::new(), ending: None, cause: None }
+        Self { code, detail: None, fields: Vec::new(), ending: None, cookie: None, retry_after: None, cause: None }
     }
 
     /// An error with a sentence that helps this client.
     #[must_use]
     pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::of(code) }
+    }
+
+    /// The same error, which also sets a cookie.
+    #[must_use]
+    pub fn with_cookie(self, cookie: Cookie<'static>) -> Self {
+        Self { cookie: Some(Box::new(cookie)), ..self }
     }
 
     /// Its code.
@@ -173,6 +203,9 @@ impl ApiError {
         if let Some((name, value)) = self.header() {
             response.insert_header((name, value));
         }
+        if let Some(cookie) = &self.cookie {
+            response.cookie(Cookie::clone(cookie));
+        }
         response.content_type("application/problem+json").json(problem)
     }
 
@@ -196,6 +229,8 @@ impl ApiError {
             | Code::SessionEnded => challenge("Bearer realm=\"claviger\""),
             Code::Overloaded | Code::DatabaseUnavailable => Some((RETRY_AFTER, HeaderValue::from_static("2"))),
             Code::MalformedRequest
+            | Code::Forbidden
+            | Code::OriginNotAllowed
             | Code::AccountDisabled
             | Code::NotFound
             | Code::MethodNotAllowed
@@ -205,6 +240,7 @@ impl ApiError {
             | Code::UnsupportedMediaType
             | Code::ValidationFailed
             | Code::Internal => None,
+            Code::RateLimited => Some((RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)))),
         }
     }
 }
@@ -215,6 +251,8 @@ impl From<auth::Error> for ApiError {
             auth::Error::InvalidFields(fields) => Self { fields, ..Self::of(Code::ValidationFailed) },
             auth::Error::InvalidCredentials => Self::of(Code::InvalidCredentials),
             auth::Error::AccountDisabled => Self::of(Code::AccountDisabled),
+            auth::Error::Forbidden => Self::of(Code::Forbidden),
+            auth::Error::NotFound => Self::of(Code::NotFound),
             auth::Error::EmailTaken => Self::of(Code::EmailTaken),
             auth::Error::AccessTokenInvalid => Self::of(Code::AccessTokenInvalid),
             auth::Error::AccessTokenExpired => Self::of(Code::AccessTokenExpired),
@@ -224,11 +262,17 @@ impl From<auth::Error> for ApiError {
             }
             auth::Error::SessionEnded(ending) => Self { ending: Some(ending), ..Self::of(Code::SessionEnded) },
             auth::Error::SessionExpired => Self::of(Code::SessionExpired),
+            auth::Error::RateLimited(wait) => Self { retry_after: whole_seconds(wait), ..Self::of(Code::RateLimited) },
             auth::Error::Overloaded => Self::of(Code::Overloaded),
             auth::Error::DatabaseUnavailable(_) => Self { cause: Some(error), ..Self::of(Code::DatabaseUnavailable) },
             auth::Error::Internal(_) => Self { cause: Some(error), ..Self::of(Code::Internal) },
         }
     }
+}
+
+/// Rounded up: who comes back on time is let in.
+fn whole_seconds(wait: Duration) -> Option<u32> {
+    u32::try_from(wait.as_millis().div_ceil(1000)).ok()
 }
 
 impl fmt::Display for ApiError {

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
-use actix_web::{Error, rt, web};
+use actix_web::{Error, HttpMessage as _, rt, web};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::Surroundings;
 use super::error::{ApiError, Code};
+use crate::domain::session::Sender;
 use crate::telemetry::chain;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,22 +45,25 @@ impl ShuttingDown {
 /// # Errors
 /// When a handler panicked; the error is a complete answer.
 pub async fn around(
+    outside: web::Data<Surroundings>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let request_id = request_id(&request);
-    let closing = request.app_data::<web::Data<ShuttingDown>>().cloned();
     let span = tracing::info_span!("request", request_id, method = %request.method());
     let started = Instant::now();
-    let peer = request.peer_addr().map(|peer| peer.ip());
+    let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
+    let client = request.peer_addr().map(|peer| outside.proxies.client(peer.ip(), request.headers()));
+    let sender = Sender::new(client, user_agent, &request_id);
+    request.extensions_mut().insert(sender);
     let answering = next.call(request);
-    let id = request_id.clone();
+    let (id, https) = (request_id.clone(), outside.https);
     // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way
     // with its statement still running on a connection that the next caller gets.
     let work = async move {
-        let answer = finish(answering.await, &id)?;
+        let answer = finish(answering.await, &id, https)?;
         let route = answer.request().match_pattern().unwrap_or_default();
-        log(&route, answer.status(), peer, started);
+        log(&route, answer.status(), client, started);
         Ok::<_, Error>(answer)
     };
     let mut answer = match rt::spawn(work.instrument(span.clone())).await {
@@ -62,12 +71,12 @@ pub async fn around(
         Err(panicked) => {
             tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
             let mut response = ApiError::of(Code::Internal).respond(&request_id);
-            mark(response.headers_mut(), &request_id);
-            span.in_scope(|| log("", response.status(), peer, started));
+            mark(response.headers_mut(), &request_id, https);
+            span.in_scope(|| log("", response.status(), client, started));
             return Err(actix_web::error::InternalError::from_response(panicked, response).into());
         }
     };
-    if closing.is_some_and(|closing| closing.has_begun()) {
+    if outside.shutting_down.has_begun() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
@@ -85,45 +94,59 @@ fn request_id(request: &ServiceRequest) -> String {
 fn finish(
     outcome: Result<ServiceResponse<impl MessageBody + 'static>, Error>,
     request_id: &str,
+    https: bool,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let mut answer = outcome?.map_into_boxed_body();
     if answer.status().is_client_error() || answer.status().is_server_error() {
         answer = into_problem(answer, request_id);
     }
-    mark(answer.headers_mut(), request_id);
+    mark(answer.headers_mut(), request_id, https);
     Ok(answer)
 }
 
 /// The headers of every answer.
-fn mark(headers: &mut HeaderMap, request_id: &str) {
+fn mark(headers: &mut HeaderMap, request_id: &str, https: bool) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
     }
+    let mut always = |name, value| headers.insert(name, HeaderValue::from_static(value));
     // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    always(CACHE_CONTROL, "no-store");
+    // They are data: nothing in them is to be run, shown in a frame, guessed at, or told to the next page.
+    always(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    always(REFERRER_POLICY, "no-referrer");
+    always(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if https {
+        always(STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    }
 }
 
 /// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.
-fn log(route: &str, status: StatusCode, peer: Option<IpAddr>, started: Instant) {
+fn log(route: &str, status: StatusCode, client: Option<IpAddr>, started: Instant) {
     let status = status.as_u16();
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    let peer = peer.map(|peer| peer.to_string());
+    let ip_address = client.map(|client| client.to_string());
     if route.starts_with("/health") {
-        tracing::debug!(route, status, milliseconds, peer, "answered");
+        tracing::debug!(route, status, milliseconds, ip_address, "answered");
     } else {
-        tracing::info!(route, status, milliseconds, peer, "answered");
+        tracing::info!(route, status, milliseconds, ip_address, "answered");
     }
 }
 
 /// Errors of ours carry their own story; those of the framework are told by their status.
 fn into_problem(answer: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
-    let theirs = ApiError::of(Code::of_status(answer.status()));
-    let ours = answer.response().error().and_then(|error| error.as_error::<ApiError>());
-    let error = ours.unwrap_or(&theirs);
+    let error = answer.response().error();
+    let theirs = match error.and_then(|error| error.as_error()) {
+        Some(CorsError::OriginNotAllowed) => Code::OriginNotAllowed,
+        _ => Code::of_status(answer.status()),
+    };
+    let theirs = ApiError::of(theirs);
+    let error = error.and_then(|error| error.as_error::<ApiError>()).unwrap_or(&theirs);
     let (code, status, _) = error.code().describe();
     let mut problem = error.respond(request_id);
-    if let Some(allow) = answer.headers().get(ALLOW) {
-        problem.headers_mut().insert(ALLOW, allow.clone());
+    for (name, value) in answer.headers().iter().filter(|(name, _)| *name != CONTENT_TYPE) {
+        // What was added on the way: `Allow`, and what lets a page of another origin read the problem.
+        problem.headers_mut().insert(name.clone(), value.clone());
     }
     let cause = match (error.cause(), answer.response().error()) {
         (Some(cause), _) => chain(cause),

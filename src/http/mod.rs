@@ -5,16 +5,21 @@
 mod accounts;
 mod bearer;
 mod body;
+pub mod browser;
+pub mod client_address;
 pub mod error;
+mod events;
 mod exchange;
+mod gateway;
 mod health;
 mod sessions;
 
-use actix_web::http::header::{HeaderValue, USER_AGENT};
-use actix_web::web::{self, ServiceConfig, get, head, post, resource, scope};
-use actix_web::{HttpRequest, Responder};
+use actix_web::web::{self, ServiceConfig, delete, get, head, post, resource, scope};
+use actix_web::{HttpMessage as _, HttpRequest, Responder};
 
-use crate::domain::session::Device;
+use crate::domain::session::Sender;
+use browser::Browsers;
+use client_address::Proxies;
 pub use exchange::{ShuttingDown, around};
 
 /// Every route on one screen.
@@ -27,7 +32,13 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/refresh").route(post().to(sessions::refresh)))
                 .service(resource("/logout").route(post().to(sessions::logout)))
                 .service(resource("/logout-all").route(post().to(sessions::logout_all)))
-                .service(resource("/me").route(get().to(accounts::me))),
+                .service(resource("/sessions").route(get().to(sessions::list)))
+                .service(resource("/sessions/{id}").route(delete().to(sessions::end)))
+                .service(resource("/me").route(get().to(accounts::me)))
+                .service(resource("/password").route(post().to(accounts::change_password)))
+                .service(resource("/events").route(get().to(events::list)))
+                .service(readable("/check", gateway::check))
+                .service(resource("/revocations").route(get().to(gateway::revocations))),
         )
         .service(readable("/health", health::live))
         .service(readable("/health/live", health::live))
@@ -53,8 +64,21 @@ pub fn payload_limit() -> web::PayloadConfig {
 /// The application state of every handler.
 type State = web::Data<crate::auth::Auth>;
 
-/// What the request tells of the device that sent it.
-fn device(request: &HttpRequest) -> Device {
-    let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
-    Device::new(request.peer_addr().map(|peer| peer.ip()), user_agent)
+/// What stands between this process and its callers.
+pub struct Surroundings {
+    /// Proxies that tell whose request they pass on.
+    pub proxies: Proxies,
+    /// Browsers, and the pages in them.
+    pub browsers: Browsers,
+    /// Whether callers reach this service by HTTPS.
+    pub https: bool,
+    /// Whether the process is about to end.
+    pub shutting_down: ShuttingDown,
+}
+
+type Outside = web::Data<Surroundings>;
+
+/// Who sent the request.
+fn sender(request: &HttpRequest) -> Sender {
+    request.extensions().get::<Sender>().cloned().unwrap_or_default()
 }

@@ -1,7 +1,8 @@
-//! Sessions: starting, refreshing and ending them.
+//! Sessions: starting, refreshing, listing and ending them.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -10,9 +11,11 @@ use uuid::Uuid;
 use super::accounts::UserBody;
 use super::bearer::CurrentUser;
 use super::body::Body;
+use super::browser::{Browsers, Transport};
 use super::error::{ApiError, Code};
-use super::{State, device};
+use super::{Outside, State, sender};
 use crate::auth::{Login, Refresh, SignedIn, Tokens};
+use crate::domain::session::ListedSession;
 
 /// The body of `POST /api/auth/login`.
 #[derive(Deserialize)]
@@ -20,6 +23,8 @@ pub(super) struct LoginRequest {
     email: Option<String>,
     password: Option<String>,
     label: Option<String>,
+    token_transport: Option<String>,
+    refresh_token: Option<String>,
 }
 
 /// The body of `POST /api/auth/refresh` and `…/logout`.
@@ -28,20 +33,36 @@ pub(super) struct RefreshTokenRequest {
     refresh_token: Option<Value>,
 }
 
-/// What a body says about a refresh token.
+/// What a request says about a refresh token.
 enum Presented {
     /// Nothing, null, or an empty text.
     Nothing,
     /// Something of another type. It is a token that was never issued, and not a broken request: clients sign out on
     /// exactly that answer.
     NoText,
-    /// A text, whatever it is worth.
-    Text(String),
+    /// A text, whatever it is worth, and how it came.
+    Text(String, Transport),
 }
 
 impl Presented {
+    /// A token in the body goes before one in the cookie, which only some pages may use.
+    fn by(
+        request: &HttpRequest,
+        body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
+        browsers: &Browsers,
+    ) -> Result<Self, actix_web::Error> {
+        let in_body = Self::in_body(body);
+        match browsers.refresh_token(request) {
+            Some(cookie) if !matches!(in_body, Ok(Self::Text(..))) => {
+                browsers.guard(request)?;
+                in_body.map(|_no_token| Self::Text(cookie, Transport::Cookie))
+            }
+            Some(_) | None => in_body,
+        }
+    }
+
     /// A body that cannot be read holds no token that was ever issued either.
-    fn of(body: Result<Body<RefreshTokenRequest>, actix_web::Error>) -> Result<Self, actix_web::Error> {
+    fn in_body(body: Result<Body<RefreshTokenRequest>, actix_web::Error>) -> Result<Self, actix_web::Error> {
         let refresh_token = match body {
             Ok(body) => body.0.refresh_token,
             Err(error) => match error.as_error::<ApiError>().map(ApiError::code) {
@@ -52,7 +73,7 @@ impl Presented {
         Ok(match refresh_token {
             None | Some(Value::Null) => Self::Nothing,
             Some(Value::String(text)) if text.is_empty() => Self::Nothing,
-            Some(Value::String(text)) => Self::Text(text),
+            Some(Value::String(text)) => Self::Text(text, Transport::Body),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Self::NoText,
         })
     }
@@ -66,70 +87,95 @@ pub(super) struct LogoutAllRequest {
 
 /// A token answer, in the names of RFC 6749 section 5.1.
 #[derive(Serialize)]
-pub(super) struct TokensBody {
+struct TokensBody {
     access_token: String,
     token_type: &'static str,
     expires_in: i64,
-    refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     refresh_expires_in: i64,
     session_id: Uuid,
     #[serde(with = "time::serde::rfc3339")]
     server_time: OffsetDateTime,
-}
-
-impl From<Tokens> for TokensBody {
-    fn from(tokens: Tokens) -> Self {
-        let Tokens { access_token, refresh_token, session } = tokens;
-        Self {
-            access_token: access_token.text,
-            token_type: "Bearer",
-            expires_in: access_token.expires_in,
-            refresh_token: refresh_token.into_string(),
-            refresh_expires_in: (session.ends_at - session.now).whole_seconds(),
-            session_id: session.id,
-            server_time: session.now,
-        }
-    }
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserBody>,
 }
 
 /// The answer to registering and logging in.
-#[derive(Serialize)]
-pub(super) struct SignedInBody {
-    #[serde(flatten)]
-    tokens: TokensBody,
-    user: UserBody,
+pub(super) fn answer_signed_in(
+    status: StatusCode,
+    signed_in: SignedIn,
+    transport: Transport,
+    browsers: &Browsers,
+) -> HttpResponse {
+    answer_tokens(status, signed_in.tokens, Some(signed_in.user.into()), transport, browsers)
 }
 
-impl From<SignedIn> for SignedInBody {
-    fn from(signed_in: SignedIn) -> Self {
-        Self { tokens: signed_in.tokens.into(), user: signed_in.user.into() }
-    }
+fn answer_tokens(
+    status: StatusCode,
+    tokens: Tokens,
+    user: Option<UserBody>,
+    transport: Transport,
+    browsers: &Browsers,
+) -> HttpResponse {
+    let Tokens { access_token, refresh_token, session } = tokens;
+    let refresh_expires_in = (session.ends_at - session.now).whole_seconds();
+    let mut answer = HttpResponse::build(status);
+    let refresh_token = match transport {
+        Transport::Body => Some(refresh_token.into_string()),
+        Transport::Cookie => {
+            answer.cookie(browsers.cookie(refresh_token.into_string(), refresh_expires_in));
+            None
+        }
+    };
+    answer.json(TokensBody {
+        access_token: access_token.text,
+        token_type: "Bearer",
+        expires_in: access_token.expires_in,
+        refresh_token,
+        refresh_expires_in,
+        session_id: session.id,
+        server_time: session.now,
+        user,
+    })
 }
 
 pub(super) async fn login(
     state: State,
+    outside: Outside,
     request: HttpRequest,
     body: Body<LoginRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let LoginRequest { email, password, label } = body.0;
-    let signed_in = state.login(Login { email, password, label }, &device(&request)).await?;
-    Ok(HttpResponse::Ok().json(SignedInBody::from(signed_in)))
+    let LoginRequest { email, password, label, token_transport, refresh_token } = body.0;
+    let transport = Transport::asked_for(token_transport.as_deref(), &outside.browsers, &request)?;
+    // A cookie says no more here than that the browser was signed in, so any page's will do.
+    let refresh_token = refresh_token.or_else(|| outside.browsers.refresh_token(&request));
+    let login = Login { email, password, label, refresh_token };
+    let signed_in = state.login(login, &sender(&request)).await?;
+    Ok(answer_signed_in(StatusCode::OK, signed_in, transport, &outside.browsers))
 }
 
 /// Any `Authorization` beside the refresh token is ignored: interceptors attach the expired access token everywhere.
 pub(super) async fn refresh(
     state: State,
+    outside: Outside,
     request: HttpRequest,
     body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let refresh_token = match Presented::of(body)? {
+    let browsers = &outside.browsers;
+    let (refresh_token, transport) = match Presented::by(&request, body, browsers)? {
         Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing).into()),
         Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid).into()),
-        Presented::Text(text) => text,
+        Presented::Text(text, transport) => (text, transport),
     };
     let refresh = Refresh { refresh_token: &refresh_token, idempotency_key: idempotency_key(&request)? };
-    let tokens = state.refresh(refresh, &device(&request)).await.map_err(ApiError::from)?;
-    Ok(HttpResponse::Ok().json(TokensBody::from(tokens)))
+    let tokens = state.refresh(refresh, &sender(&request)).await.map_err(|error| {
+        let error = ApiError::from(error);
+        // A cookie that opens nothing any more would only be refused again and again.
+        let is_spent = transport == Transport::Cookie && error.code().means_signed_out();
+        if is_spent { error.with_cookie(browsers.removal()) } else { error }
+    })?;
+    Ok(answer_tokens(StatusCode::OK, tokens, None, transport, browsers))
 }
 
 /// The `Idempotency-Key` header, whose bytes mean nothing to us; an empty one is none.
@@ -147,18 +193,25 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<&[u8]>, ApiError> {
 /// A refresh token decides; without one, a bearer ends its own session. Whoever has neither is signed out already.
 pub(super) async fn logout(
     state: State,
+    outside: Outside,
     request: HttpRequest,
     caller: Result<CurrentUser, actix_web::Error>,
     body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let device = device(&request);
-    let ended = match (Presented::of(body)?, caller) {
-        (Presented::Text(token), _) => state.logout(&token, &device).await,
-        (Presented::NoText | Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &device).await,
+    let sender = sender(&request);
+    let mut answer = HttpResponse::NoContent();
+    let ended = match (Presented::by(&request, body, &outside.browsers)?, caller) {
+        (Presented::Text(token, transport), _) => {
+            if transport == Transport::Cookie {
+                answer.cookie(outside.browsers.removal());
+            }
+            state.logout(&token, &sender).await
+        }
+        (Presented::NoText | Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &sender).await,
         (Presented::NoText | Presented::Nothing, Err(_)) => Ok(()),
     };
     ended.map_err(ApiError::from)?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(answer.finish())
 }
 
 pub(super) async fn logout_all(
@@ -167,6 +220,33 @@ pub(super) async fn logout_all(
     caller: CurrentUser,
     body: Body<LogoutAllRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false), &device(&request)).await?;
+    let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false), &sender(&request)).await?;
     Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
+}
+
+/// A session as its user sees it.
+#[derive(Serialize)]
+struct SessionBody {
+    current: bool,
+    #[serde(flatten)]
+    session: ListedSession,
+}
+
+pub(super) async fn list(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
+    let listed = state.sessions(&caller.0).await?;
+    let body = |session: ListedSession| SessionBody { current: session.id == caller.0.sid, session };
+    let sessions: Vec<_> = listed.into_iter().map(body).collect();
+    Ok(HttpResponse::Ok().json(json!({ "sessions": sessions })))
+}
+
+/// What is no id is nobody's session.
+pub(super) async fn end(
+    state: State,
+    request: HttpRequest,
+    caller: CurrentUser,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id = Uuid::try_parse(&id).map_err(|_no_id| ApiError::of(Code::NotFound))?;
+    state.end_session(&caller.0, id, &sender(&request)).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

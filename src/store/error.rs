@@ -15,6 +15,9 @@ pub enum Error {
     /// Postgres is away, busy, locked, read-only or not migrated: the same call may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
+    /// Tables, rights, or the whole database are not there: an operator, or the next migration, heals it.
+    #[error("the database is not set up")]
+    NotSetUp(#[source] Cause),
     /// A bug of ours: wrong SQL, or a row that breaks our own rules.
     #[error("the database refused a statement")]
     Bug(#[source] Cause),
@@ -35,7 +38,9 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let code = error.code().cloned();
         let cause = without_values(&error).into();
-        if code.is_none_or(|code| passes(&code) || is_set_up_later(&code)) {
+        if code.as_ref().is_some_and(is_set_up_later) {
+            Self::NotSetUp(cause)
+        } else if code.is_none_or(|code| passes(&code) || is_lost_statement(&code)) {
             Self::Unavailable(cause)
         } else {
             Self::Bug(cause)
@@ -45,7 +50,16 @@ impl From<tokio_postgres::Error> for Error {
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
-        Self::unavailable(error)
+        match error {
+            PoolError::Backend(error) if error.code().is_some_and(is_set_up_later) => {
+                Self::NotSetUp(without_values(&error).into())
+            }
+            PoolError::Backend(error) => Self::unavailable(without_values(&error)),
+            other @ (PoolError::Timeout(_)
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_)) => Self::unavailable(other),
+        }
     }
 }
 
@@ -55,9 +69,26 @@ pub(super) fn without_values(error: &tokio_postgres::Error) -> String {
 }
 
 fn describe(error: &DbError) -> String {
+    let hint = hint(error);
     let place = [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())];
     let place = place.iter().filter_map(|(kind, name)| name.map(|name| format!(", {kind} {name}")));
-    format!("{} (SQLSTATE {}{})", error.message(), error.code().code(), place.collect::<String>())
+    format!("{} (SQLSTATE {}{}){hint}", error.message(), error.code().code(), place.collect::<String>())
+}
+
+/// What to change when a pooler is the reason.
+fn hint(error: &DbError) -> &'static str {
+    if is_lost_statement(error.code()) {
+        "; a pooler in transaction mode? Set database.prepared_statements = false"
+    } else if error.message().contains("unsupported startup parameter") {
+        "; a pooler? Set database.statement_timeout = 0s, and the limit on the role"
+    } else {
+        ""
+    }
+}
+
+/// A prepared statement that is not there, or is there already: another client's.
+fn is_lost_statement(code: &SqlState) -> bool {
+    [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT].contains(&code)
 }
 
 /// Whether time heals it: connections, conflicts, resources, operators at work, the system, a fail-over. The first two

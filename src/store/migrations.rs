@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{passes, without_values};
-use super::{Error, Store, set_limits, tls};
+use super::{Connection, Error, Store, set_limits, tls};
 use crate::config;
 
 mod embedded {
@@ -22,6 +22,13 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 /// Balancers that ask for readiness want to know soon.
 const READY_LIMIT: Duration = Duration::from_secs(1);
+
+/// The rights of a role that serves and nothing else, as SQL to be run by the owner of the tables.
+#[must_use]
+pub fn grants(role: &str) -> String {
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    include_str!("grants.sql").replace("$role", &role)
+}
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -111,13 +118,13 @@ impl Store {
         let version = self.run_within(READY_LIMIT, applied_version).await?;
         if version < newest_version() {
             let reason = format!("the schema is at version {version}, this program needs {}", newest_version());
-            return Err(Error::unavailable(reason));
+            return Err(Error::NotSetUp(reason.into()));
         }
         Ok(())
     }
 }
 
-async fn applied_version(client: &mut deadpool_postgres::Client) -> Result<i32, Error> {
+async fn applied_version(client: &mut Connection) -> Result<i32, Error> {
     let sql = "select coalesce(max(version), 0)::int4 as version from refinery_schema_history";
     Ok(super::query_one(client, sql, &[]).await?.try_get("version")?)
 }

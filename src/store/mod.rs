@@ -3,26 +3,33 @@
 //! Every call is bounded in time here, also when Postgres is frozen and enforces nothing itself.
 
 pub mod error;
+pub mod events;
 pub mod migrations;
+pub mod revocations;
 pub mod sessions;
+pub mod statements;
+pub mod throttles;
 pub mod tls;
+pub mod turns;
 pub mod users;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    BuildError, Client, Connect, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    BuildError, Client, Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config;
 use crate::telemetry::chain;
 pub use error::Error;
+pub use statements::{Connection, Statements, Transaction};
+use statements::{Parameter, query_all, query_one, query_opt};
 
 /// The database of one deployment, shared by everything in this process.
 #[derive(Clone)]
@@ -32,6 +39,9 @@ pub struct Store {
     get_limit: Duration,
     /// For what is done with it.
     call_limit: Duration,
+    /// Whether statements are prepared once for each connection.
+    prepared: bool,
+    not_set_up: Arc<Notify>,
 }
 
 /// Why there is no store.
@@ -96,7 +106,7 @@ impl Store {
             limit => limit + CLIENT_MARGIN,
         };
         let get_limit = settings.wait_timeout + settings.connect_timeout;
-        Ok(Self { pool, get_limit, call_limit })
+        Ok(Self { pool, get_limit, call_limit, prepared: settings.prepared_statements, not_set_up: Arc::default() })
     }
 
     /// Lends a connection to `work` for a bounded time.
@@ -106,23 +116,45 @@ impl Store {
     ///
     /// # Errors
     /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
-    pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
-        lend(self.get(self.get_limit).await?, self.call_limit, work).await
+    pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.watch(async { lend(self.get(self.get_limit).await?, self.call_limit, work).await }).await
     }
 
     /// As [`Store::run`], within `limit` in all.
-    async fn run_within<T>(
+    ///
+    /// # Errors
+    /// As [`Store::run`].
+    pub async fn run_within<T>(
         &self,
         limit: Duration,
-        work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let started = Instant::now();
-        let client = self.get(limit).await?;
-        lend(client, limit.saturating_sub(started.elapsed()), work).await
+        self.watch(async {
+            let connection = self.get(limit).await?;
+            lend(connection, limit.saturating_sub(started.elapsed()), work).await
+        })
+        .await
     }
 
-    async fn get(&self, limit: Duration) -> Result<Client, Error> {
-        Ok(tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??)
+    /// Notices when the schema is not there.
+    async fn watch<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let outcome = work.await;
+        if matches!(outcome, Err(Error::NotSetUp(_))) {
+            self.not_set_up.notify_one();
+        }
+        outcome
+    }
+
+    /// Done when somebody has found that the schema is not there: a test run, for one, has dropped the database and made
+    /// it anew.
+    pub async fn found_not_set_up(&self) {
+        self.not_set_up.notified().await;
+    }
+
+    async fn get(&self, limit: Duration) -> Result<Connection, Error> {
+        let client = tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??;
+        Ok(Connection { client, prepared: self.prepared })
     }
 
     /// Lends a transaction to `work` and commits it, unless `work` fails.
@@ -131,15 +163,21 @@ impl Store {
     /// As [`Store::run`]; nothing is changed then, unless it was the commit whose answer did not come.
     pub async fn transaction<T>(
         &self,
-        work: impl AsyncFnOnce(&deadpool_postgres::Transaction<'_>) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.run(async |client| {
-            let transaction = client.transaction().await?;
+        self.run(async |connection| {
+            let transaction = connection.transaction().await?;
             let value = work(&transaction).await?;
             transaction.commit().await?;
             Ok(value)
         })
         .await
+    }
+
+    /// The longest that a transaction can take from its first statement to its commit.
+    #[must_use]
+    pub fn call_limit(&self) -> Duration {
+        self.call_limit
     }
 
     /// How many connections there are, and how many of them are idle.
@@ -151,16 +189,28 @@ impl Store {
 }
 
 async fn lend<T>(
-    mut client: Client,
+    connection: Connection,
     limit: Duration,
-    work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let outcome = tokio::time::timeout(limit, work(&mut client)).await;
+    let mut lent = Lent(Some(connection));
+    let Some(connection) = &mut lent.0 else { return Err(Error::Bug("nothing was lent".into())) };
+    let outcome = tokio::time::timeout(limit, work(connection)).await;
     let outcome = outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)));
-    if matches!(outcome, Err(Error::Unavailable(_))) {
-        drop(Client::take(client));
+    if !matches!(outcome, Err(Error::Unavailable(_) | Error::NotSetUp(_))) {
+        drop(lent.0.take());
     }
     outcome
+}
+
+/// A connection that goes back to the pool only when its work has come to an end: after a failure, a panic, or a task
+/// that was dropped, nobody knows what is still running on it.
+struct Lent(Option<Connection>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.take().map(|connection| Client::take(connection.client));
+    }
 }
 
 /// Keeps connections on the runtime that made the pool. Server threads have runtimes of their own, which end one by one
@@ -214,20 +264,4 @@ fn set_limits(config: &mut tokio_postgres::Config, settings: &config::Database) 
         config.tcp_user_timeout(Duration::from_secs(10));
     }
     config.keepalives_idle(Duration::from_secs(30));
-}
-
-/// A value and its type: naming the type spares the server guessing it, and the SQL its casts.
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
-/// Runs a statement that gives one row or none. The one place that decides how statements are prepared.
-async fn query_opt(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
-    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-    let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
-    let statement = client.prepare_typed_cached(sql, &types).await?;
-    Ok(client.query_opt(&statement, &values).await?)
-}
-
-/// Runs a statement that must give one row.
-async fn query_one(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
-    query_opt(client, sql, parameters).await?.ok_or_else(|| Error::Bug("a statement gave no row".into()))
 }

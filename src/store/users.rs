@@ -1,13 +1,16 @@
 //! The table `users`.
 
-use deadpool_postgres::{GenericClient, Transaction};
+use std::net::IpAddr;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Error, query_opt};
+use super::{Error, Parameter, Statements, Transaction, query_opt};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
+use crate::domain::session::SessionPolicy;
+use crate::domain::throttle::{Trier, network};
 use crate::domain::user::{Role, User};
 
 /// What a login compares with.
@@ -19,20 +22,55 @@ pub struct Credentials {
     pub password_hash: PasswordHash,
     /// Whether an operator closed the account.
     pub disabled: bool,
+    /// What the visitor is to this account.
+    pub trier: Trier,
+}
+
+/// Who asks for credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor {
+    /// From where.
+    pub address: IpAddr,
+    /// Of a genuine refresh token that was shown.
+    pub session_id: Option<Uuid>,
 }
 
 /// The stored credentials behind an address.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Result<Option<Credentials>, Error> {
-    let sql = "select id, password_hash, disabled_at is not null as disabled from users where email = $1";
-    let row = query_opt(client, sql, &[(&email.as_str(), Type::TEXT)]).await?;
+pub async fn find_credentials(
+    client: &impl Statements,
+    email: &Email,
+    visitor: &Visitor,
+    policy: &SessionPolicy,
+) -> Result<Option<Credentials>, Error> {
+    let sql = "select u.id, u.password_hash, u.disabled_at is not null as disabled,
+                      coalesce(bool_or(s.id = $2), false) as is_device,
+                      coalesce(bool_or(s.ip_address <<= $3::text::inet), false) as is_neighbour
+               from users u
+               left join sessions s on s.user_id = u.id and s.ended_at is null
+                 and least(s.expires_at, s.rotated_at + $4 * interval '1 second') > clock_timestamp()
+               where u.email = $1
+               group by u.id";
+    let parameters: [Parameter<'_>; 4] = [
+        (&email.as_str(), Type::TEXT),
+        (&visitor.session_id, Type::UUID),
+        (&network(visitor.address).to_string(), Type::TEXT),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+    ];
+    let row = query_opt(client, sql, &parameters).await?;
     row.map(|row| {
+        let trier = match (row.try_get("is_device")?, visitor.session_id, row.try_get("is_neighbour")?) {
+            (true, Some(session), _) => Trier::Device(session),
+            (_, _, true) => Trier::Neighbour(visitor.address),
+            (_, _, false) => Trier::Stranger(visitor.address),
+        };
         Ok(Credentials {
             user_id: row.try_get("id")?,
             password_hash: PasswordHash::from_stored(row.try_get("password_hash")?),
             disabled: row.try_get("disabled")?,
+            trier,
         })
     })
     .transpose()
@@ -42,7 +80,7 @@ pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Res
 ///
 /// # Errors
 /// [`Error`].
-pub async fn find(client: &impl GenericClient, id: Uuid) -> Result<Option<User>, Error> {
+pub async fn find(client: &impl Statements, id: Uuid) -> Result<Option<User>, Error> {
     let sql = format!("select {COLUMNS} from users where id = $1");
     let row = query_opt(client, &sql, &[(&id, Type::UUID)]).await?;
     row.as_ref().map(from_row).transpose()
@@ -58,6 +96,53 @@ pub async fn set_disabled(transaction: &Transaction<'_>, email: &Email, disabled
                disabled_at = case when $2 then coalesce(disabled_at, clock_timestamp()) end \
                where email = $1 returning id";
     let row = query_opt(transaction, sql, &[(&email.as_str(), Type::TEXT), (&disabled, Type::BOOL)]).await?;
+    Ok(row.map(|row| row.try_get("id")).transpose()?)
+}
+
+/// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.
+///
+/// # Errors
+/// [`Error`].
+pub async fn lock(transaction: &Transaction<'_>, id: Uuid) -> Result<(), Error> {
+    let sql = "select true from users where id = $1 for no key update";
+    query_opt(transaction, sql, &[(&id, Type::UUID)]).await.map(drop)
+}
+
+/// The hash of a user's password; none if the account is gone or closed.
+///
+/// # Errors
+/// [`Error`].
+pub async fn find_password_hash(client: &impl Statements, id: Uuid) -> Result<Option<PasswordHash>, Error> {
+    let sql = "select password_hash from users where id = $1 and disabled_at is null";
+    let row = query_opt(client, sql, &[(&id, Type::UUID)]).await?;
+    Ok(row.map(|row| row.try_get("password_hash").map(PasswordHash::from_stored)).transpose()?)
+}
+
+/// Replaces the very hash that was verified, and says whether it was still there. Belongs in one transaction with
+/// `sessions::end_all`.
+///
+/// # Errors
+/// [`Error`].
+pub async fn change_password(
+    transaction: &Transaction<'_>,
+    id: Uuid,
+    verified: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<bool, Error> {
+    let sql = "update users set password_hash = $3, updated_at = clock_timestamp() \
+               where id = $1 and password_hash = $2 and disabled_at is null returning true";
+    let parameters: [Parameter<'_>; 3] =
+        [(&id, Type::UUID), (&verified.as_stored(), Type::TEXT), (&new.as_stored(), Type::TEXT)];
+    Ok(query_opt(transaction, sql, &parameters).await?.is_some())
+}
+
+/// Gives the account behind an address another role and says whose it is.
+///
+/// # Errors
+/// [`Error`].
+pub async fn set_role(transaction: &Transaction<'_>, email: &Email, role: Role) -> Result<Option<Uuid>, Error> {
+    let sql = "update users set role = $2, updated_at = clock_timestamp() where email = $1 returning id";
+    let row = query_opt(transaction, sql, &[(&email.as_str(), Type::TEXT), (&role.as_str(), Type::TEXT)]).await?;
     Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 

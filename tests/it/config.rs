@@ -144,17 +144,64 @@ fn a_list_of_secrets_is_a_text_too() {
 }
 
 #[test]
-fn keys_of_later_versions_are_accepted_with_a_warning() {
-    let reserved = [
-        ("CLAVIGER__THROTTLE__ENABLED", "false"),
-        ("CLAVIGER__COOKIE__SECURE", "true"),
-        ("CLAVIGER__CORS__ALLOWED_ORIGINS", "https://app.example"),
-    ];
-    let loaded = config::load(None, &with(&reserved), &BTreeMap::new()).unwrap();
-    let warnings = loaded.warnings.join("; ");
-    for key in ["throttle.enabled", "cookie.secure", "cors.allowed_origins"] {
-        assert!(warnings.contains(&format!("{key} has no effect in this version")), "{warnings}");
+fn lists_are_written_with_commas_in_the_environment_and_as_arrays_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let toml =
+        "[cors]\nallowed_origins = [\"https://a.example\", \"https://*.b.example\"]\n[server]\ntrusted_proxies = []";
+    std::fs::write(file.path(), toml).unwrap();
+    let from_file = config::load(Some(file.path()), &with(&[]), &BTreeMap::new()).unwrap().settings;
+    let environment = with(&[
+        ("CLAVIGER__CORS__ALLOWED_ORIGINS", "https://a.example , https://*.b.example"),
+        ("CLAVIGER__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
+    ]);
+    let from_environment = config::load(None, &environment, &BTreeMap::new()).unwrap().settings;
+
+    assert_eq!(from_file.allowed_origins, from_environment.allowed_origins);
+    assert_eq!(from_file.allowed_origins.len(), 2);
+    assert!(from_file.server.trusted_proxies.is_empty());
+    let networks = from_environment.server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+}
+
+#[test]
+fn each_bad_item_of_a_list_is_told_with_the_rule_it_breaks() {
+    let environment = with(&[
+        ("CLAVIGER__CORS__ALLOWED_ORIGINS", "*,https://good.example,https://bad.example/"),
+        ("CLAVIGER__SERVER__TRUSTED_PROXIES", "10.0.0.0/33,proxy.example,::ffff:10.0.0.0/104"),
+        ("CLAVIGER__SESSIONS__KEPT_AFTER_END", "1d"),
+        ("CLAVIGER__SERVER__PUBLIC_URL", "auth.example.com"),
+        ("CLAVIGER__SERVER__FORWARDED_HEADER", "x-real-ip"),
+        ("CLAVIGER__EVENTS__KEPT", "6d"),
+        ("CLAVIGER__SESSIONS__MAX_PER_USER", "0"),
+    ]);
+    let told = config::load(None, &environment, &BTreeMap::new()).unwrap_err().to_string();
+    for part in [
+        "10 problem(s)",
+        "\"*\" allows every page",
+        "\"https://bad.example/\" must end after the host",
+        "\"10.0.0.0/33\" is no network",
+        "\"proxy.example\" is no network",
+        "\"::ffff:10.0.0.0/104\" must be written as an IPv4 network",
+        "sessions.kept_after_end",
+        "server.public_url (from CLAVIGER__SERVER__PUBLIC_URL): \"auth.example.com\" is not an address",
+        "server.forwarded_header",
+        "events.kept",
+        "sessions.max_per_user",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
     }
+}
+
+#[test]
+fn a_page_that_comes_by_plain_http_is_doubtful() {
+    let warnings =
+        |settings: &[(&str, &str)]| config::load(None, &with(settings), &BTreeMap::new()).unwrap().warnings.join("; ");
+    let told = warnings(&[("CLAVIGER__CORS__ALLOWED_ORIGINS", "http://app.example.com")]);
+    assert!(told.contains("cors.allowed_origins has a page that comes by plain HTTP"), "{told}");
+    let exposed = [("CLAVIGER__COOKIE__SECURE", "false"), ("CLAVIGER__SERVER__PUBLIC_URL", "HTTPS://auth.example.com")];
+    assert!(warnings(&exposed).contains("cookie.secure is false though server.public_url is https"));
+    let fine = [("CLAVIGER__COOKIE__SECURE", "false"), ("CLAVIGER__CORS__ALLOWED_ORIGINS", "http://localhost:5173")];
+    assert!(!warnings(&fine).contains("cookie.secure") && !warnings(&fine).contains("cors."));
 }
 
 #[test]

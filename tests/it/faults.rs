@@ -314,3 +314,22 @@ async fn a_database_that_is_away_at_the_start_is_named_without_its_password_and_
     assert_eq!(fresh.migrate_to(None).await as i32, claviger::store::migrations::newest_version());
     wait_until("it is ready", async || unmigrated.anonymous().get("/health/ready").await.status == 200).await;
 }
+
+#[tokio::test]
+async fn a_database_that_is_dropped_and_made_anew_is_migrated_again() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    let before = server.anonymous().register("ada@example.com").await;
+    for _ in 0..2 {
+        database.make_anew().await;
+        let caller = server.anonymous();
+        wait_until("somebody can register again", async || {
+            let answer =
+                caller.post("/api/auth/register", json!({"email": "ada@example.com", "password": PASSWORD})).await;
+            assert!([201, 503].contains(&answer.status.as_u16()), "{answer:?}");
+            answer.status == 201
+        })
+        .await;
+    }
+    before.caller.refresh(&before.refresh_token).await.assert_problem(401, "refresh_token_invalid");
+}

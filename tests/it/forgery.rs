@@ -82,7 +82,7 @@ async fn each_is_401(caller: Anonymous, access: Arc<str>, refresh: Arc<str>, see
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_forged_tokens_open_nothing_ask_nothing_and_end_nothing() {
+async fn p2_a_hundred_thousand_forged_tokens_open_nothing_ask_nothing_and_end_nothing() {
     let app = TestApp::on(TestDatabase::counting().await, &[("RUST_LOG", "warn")]).await;
     let mut account = app.register("ada@example.com").await;
     let (access, refresh) = (Arc::from(account.access_token.as_str()), Arc::from(account.refresh_token.as_str()));

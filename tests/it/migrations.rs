@@ -84,12 +84,15 @@ async fn a_database_that_cannot_be_written_now_is_waited_for() {
 #[tokio::test]
 async fn every_constraint_has_a_name_that_code_can_rely_on() {
     let database = TestDatabase::migrated().await;
-    let sql = "select conname::text from pg_constraint where conrelid in ('users'::regclass, 'sessions'::regclass) \
+    let sql = "select conname::text from pg_constraint where conrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace and relname not like 'refinery%') \
                and contype <> 'n' order by 1";
     let names: Vec<String> = database.rows(sql).await.iter().map(|row| row.get(0)).collect();
     assert_eq!(
         names,
         [
+            "events_kind_check",
+            "events_outcome_check",
+            "events_pkey",
             "sessions_ended_by_check",
             "sessions_ended_check",
             "sessions_generation_check",
@@ -97,6 +100,8 @@ async fn every_constraint_has_a_name_that_code_can_rely_on() {
             "sessions_rotation_key_check",
             "sessions_secret_hash_check",
             "sessions_user_id_fkey",
+            "throttles_pkey",
+            "turns_pkey",
             "users_email_key",
             "users_pkey",
             "users_profile_check",

@@ -126,7 +126,7 @@ async fn log_has_no_secret(filter: &str) {
     let line = lines.iter().find(|line| line["route"] == "/api/auth/refresh").unwrap();
     assert_eq!((&line["status"], &line["span"]["method"]), (&json!(200), &json!("POST")));
     assert_eq!(line["span"]["request_id"], next.header("x-request-id"));
-    assert!(line["milliseconds"].is_number() && line["peer"] == "127.0.0.1");
+    assert!(line["milliseconds"].is_number() && line["ip_address"] == "127.0.0.1");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Many at once, on two server processes over one database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger::domain::email::Email;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::support::{Account, Anonymous, PASSWORD, ServerProcess, TestDatabase};
+use crate::support::{Account, Anonymous, PASSWORD, ServerProcess, TestDatabase, disable};
 
 const ROUNDS: usize = 300;
 const AT_ONCE: usize = 24;
@@ -36,6 +37,40 @@ impl TwoServers {
     }
 }
 
+/// Brings a contestant to the moment at which it loses about as often as it wins, however fast the machine: it starts
+/// later each time it came first and earlier each time it came last, by steps that shrink when the outcome changes.
+struct Aim {
+    start_micros: i64,
+    step_micros: i64,
+    was_first: Option<bool>,
+}
+
+impl Aim {
+    const fn new() -> Self {
+        Self { start_micros: 0, step_micros: 500, was_first: None }
+    }
+
+    /// How long the contestant, and then whom it meets, wait before they start.
+    fn pauses(&self) -> (Duration, Duration) {
+        let pause = |micros: i64| Duration::from_micros(micros.max(0).unsigned_abs());
+        (pause(self.start_micros), pause(-self.start_micros))
+    }
+
+    fn learn(&mut self, was_first: bool) {
+        self.step_micros = match self.was_first.replace(was_first) {
+            Some(before) if before != was_first => (self.step_micros / 2).max(100),
+            Some(_) => (self.step_micros * 3 / 2).min(50_000),
+            None => self.step_micros,
+        };
+        self.start_micros += if was_first { self.step_micros } else { -self.step_micros };
+    }
+}
+
+async fn after<T>(pause: Duration, what: impl Future<Output = T>) -> T {
+    tokio::time::sleep(pause).await;
+    what.await
+}
+
 /// Presents a token on every caller at the same moment; gives status and successor of each.
 async fn present(callers: &[Anonymous], token: &str) -> Vec<(u16, Option<String>)> {
     let barrier = Arc::new(Barrier::new(callers.len()));
@@ -52,6 +87,10 @@ async fn present(callers: &[Anonymous], token: &str) -> Vec<(u16, Option<String>
         answers.push(one.await.unwrap());
     }
     answers
+}
+
+fn successes(answers: &[(u16, Option<String>)]) -> usize {
+    answers.iter().filter(|(status, _)| *status == 200).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,34 +115,32 @@ async fn nothing_lives_after(two: &TwoServers, end: impl AsyncFn(&Account)) {
     let callers = two.callers(6);
     let email = "ada@example.com";
     two.servers[0].anonymous().register(email).await;
-    let (mut before, mut after) = (0, 0);
+    let mut aim = Aim::new();
+    let (mut won, mut lost) = (0, 0);
     for round in 0..ROUNDS {
         two.database.execute("update users set disabled_at = null").await;
         let account = two.login(email).await;
 
-        // At another moment each round, so that on every machine some refreshes win and some lose.
-        let moment = Duration::from_micros((round % 10) as u64 * 300);
-        let ending = async {
-            tokio::time::sleep(moment).await;
-            end(&account).await;
-        };
-        let (answers, ()) = tokio::join!(present(&callers, &account.refresh_token), ending);
+        let (start, end_start) = aim.pauses();
+        let refreshes = after(start, present(&callers, &account.refresh_token));
+        let (answers, ()) = tokio::join!(refreshes, after(end_start, end(&account)));
+        aim.learn(2 * successes(&answers) > answers.len());
 
         let alive = two.database.number("select count(*) from sessions where ended_at is null").await;
         assert_eq!(alive, 0, "round {round}: {answers:?}");
         for (status, successor) in answers {
             assert!(matches!(status, 200 | 401), "round {round}: {status}");
             if status == 200 {
-                before += 1;
+                won += 1;
             } else {
-                after += 1;
+                lost += 1;
             }
             if let Some(successor) = successor {
                 assert_eq!(callers[1].refresh(&successor).await.status, 401, "round {round}");
             }
         }
     }
-    assert!(before > 0 && after > 0, "the race was none: {before} refreshes won, {after} lost");
+    assert!(won > 0 && lost > 0, "the race was none: {won} refreshes won, {lost} lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,8 +157,104 @@ async fn p10_no_refresh_survives_a_disabled_account() {
     let two = TwoServers::start().await;
     let store = claviger::store::Store::new(&two.database.settings()).unwrap();
     nothing_lives_after(&two, async |account: &Account| {
-        let email = Email::parse(&account.email).unwrap();
-        assert!(claviger::auth::disable::disable(&store, &email).await.unwrap().is_some());
+        assert!(disable(&store, &account.email).await.is_some());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_no_refresh_and_no_login_survives_a_password_change() {
+    const ROUNDS: usize = 100;
+    let two = TwoServers::start().await;
+    let callers = two.callers(6);
+    let email = "ada@example.com";
+    let laptop = two.servers[1].anonymous().register(email).await;
+    let (mut refresh_aim, mut login_aim) = (Aim::new(), Aim::new());
+    let mut outcomes = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let password = |round: usize| if round == 0 { PASSWORD.to_owned() } else { format!("password number {round}") };
+        let (old, new) = (password(round), password(round + 1));
+        let phone = Account::of(callers[0].clone(), email, &callers[0].login(email, &old).await);
+
+        // Either may have to start before the change: whoever waits least starts at once.
+        let (refresh_start, change_after_refresh) = refresh_aim.pauses();
+        let (login_start, change_after_login) = login_aim.pauses();
+        let change_start = change_after_refresh.max(change_after_login);
+        let refresh_start = refresh_start + change_start - change_after_refresh;
+        let login_start = login_start + change_start - change_after_login;
+        let change = async {
+            let body = json!({"current_password": old, "new_password": new});
+            let answer = laptop.call(Method::POST, "/api/auth/password", body).await;
+            assert_eq!(answer.status, 200, "round {round}: {answer:?}");
+        };
+        let login = async { callers[1].login(email, &old).await.status.as_u16() };
+        let (answers, status, ()) = tokio::join!(
+            after(refresh_start, present(&callers, &phone.refresh_token)),
+            after(login_start, login),
+            after(change_start, change)
+        );
+        refresh_aim.learn(2 * successes(&answers) > answers.len());
+        login_aim.learn(status == 200);
+
+        let alive = two.database.number("select count(*) from sessions where ended_at is null").await;
+        assert_eq!(alive, 1, "round {round}: {answers:?}, login {status}");
+        for (status, successor) in answers {
+            *outcomes.entry(("refresh", status)).or_insert(0) += 1;
+            if let Some(successor) = successor {
+                assert_eq!(callers[1].refresh(&successor).await.status, 401, "round {round}");
+            }
+        }
+        *outcomes.entry(("login", status)).or_insert(0) += 1;
+    }
+    for outcome in [("refresh", 200), ("refresh", 401), ("login", 200), ("login", 401)] {
+        assert!(outcomes.contains_key(&outcome), "the race was none: {outcomes:?}");
+    }
+    assert_eq!(outcomes.len(), 4, "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_no_login_before_a_logout_everywhere_survives_it() {
+    const ROUNDS: usize = 150;
+    let two = TwoServers::start().await;
+    let email = "ada@example.com";
+    two.servers[0].anonymous().register(email).await;
+    let mut aim = Aim::new();
+    let mut survived = 0;
+    for round in 0..ROUNDS {
+        let laptop = two.login(email).await;
+        let caller = two.servers[1].anonymous();
+        let (login_start, ending_start) = aim.pauses();
+        let (login, ending) = tokio::join!(
+            after(login_start, caller.login(email, PASSWORD)),
+            after(ending_start, laptop.logout_all(json!({})))
+        );
+        assert_eq!((login.status, ending.status), (StatusCode::OK, StatusCode::OK), "round {round}");
+        let early = format!(
+            "select count(*) from sessions where ended_at is null
+             and created_at < (select ended_at from sessions where id = '{}')",
+            laptop.session_id
+        );
+        assert_eq!(two.database.number(&early).await, 0, "round {round}");
+        let alive = two.database.number("select count(*) from sessions where ended_at is null").await;
+        aim.learn(alive == 0);
+        survived += alive;
+        two.database.execute("delete from sessions").await;
+    }
+    assert!((1..ROUNDS as i64).contains(&survived), "the race was none: {survived} logins came later");
+}
+
+#[tokio::test]
+async fn p11_what_one_process_decided_every_other_knows() {
+    let two = TwoServers::start().await;
+    let [one, other] = two.servers.each_ref().map(ServerProcess::anonymous);
+    let account = one.register("ada@example.com").await;
+
+    let rotated = one.refresh(&account.refresh_token).await;
+    let repeated = other.refresh(&account.refresh_token).await;
+    assert_eq!(repeated.text("refresh_token"), rotated.text("refresh_token"));
+    let successor = other.refresh(rotated.text("refresh_token")).await;
+    assert_eq!(successor.status, 200, "{successor:?}");
+
+    one.refresh(&account.refresh_token).await.assert_problem(401, "refresh_token_replayed");
+    other.refresh(successor.text("refresh_token")).await.assert_problem(401, "session_ended");
 }

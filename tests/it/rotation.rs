@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::support::{Account, REFRESH_SECRET, ServerProcess, TestApp, TestDatabase, wait_until};
+use crate::support::{Account, REFRESH_SECRET, ServerProcess, TestApp, TestDatabase, disable, wait_until};
 
 const OTHER_KEY: &str = "3kXv9QpLr2TzWn6YcBm1Ds8FhJ4gKa7UeRoIy5NxZtE";
 
@@ -243,7 +243,7 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
 
 #[tokio::test]
 async fn p7_rotations_update_their_rows_in_place_and_no_index() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[("CLAVIGER__SESSIONS__MAX_PER_USER", "100")]).await;
     let mut accounts = vec![app.register("ada@example.com").await];
     for _ in 1..100 {
         accounts.push(app.login("ada@example.com").await);
@@ -336,12 +336,11 @@ async fn p10_a_refresh_that_waited_while_the_account_was_disabled_brings_nothing
     let refresh = tokio::spawn(async move { caller.refresh(&token).await });
     wait_until("the refresh waits", async || app.database.waiting_for_locks().await == 1).await;
     let store = app.store.clone();
-    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
-    let disable = tokio::spawn(async move { claviger::auth::disable::disable(&store, &email).await.unwrap() });
+    let disabling = tokio::spawn(async move { disable(&store, "ada@example.com").await });
     wait_until("the disabling waits too", async || app.database.waiting_for_locks().await == 2).await;
     holder.commit().await.unwrap();
 
-    assert_eq!(disable.await.unwrap(), Some(1));
+    assert_eq!(disabling.await.unwrap(), Some(1));
     let answer = refresh.await.unwrap();
     assert_eq!(live_sessions(&app.database).await, 0);
     if answer.status == 200 {

@@ -1,83 +1,153 @@
-//! Sessions end before their time, and say why.
+//! Sessions end before their time, say why, and leave an event each.
 
-use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::domain::refresh_token::RefreshToken;
-use crate::domain::session::{Device, EndedBy};
-use crate::store::{Error, Parameter, query_one, query_opt};
+use crate::domain::session::{EndedBy, Sender, SessionPolicy};
+use crate::store::events::RECORD;
+use crate::store::{Error, Parameter, Statements, Transaction, query_one};
 
-/// Ends the session of a genuine token, current or older, as its user asked. One that has ended stays as it is.
+/// Why sessions of a user end, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// Whose they are.
+    pub user_id: Uuid,
+    /// Why.
+    pub ended_by: EndedBy,
+    /// Where the request came from; nowhere if an operator asked.
+    pub sender: &'a Sender,
+}
+
+/// Ends the session of a genuine token, current or older, as its user asked; says whether it was this that ended it.
 ///
 /// An older token is enough: whoever lost the answer to the last refresh must be able to sign out.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn end_by_token(client: &impl GenericClient, token: &RefreshToken, device: &Device) -> Result<(), Error> {
-    let sql = "update sessions set ended_at = clock_timestamp(), ended_by = 'logout', ended_ip_address = $5
-               where user_id = $1 and id = $2 and ended_at is null
-                 and (generation > $3 or (generation = $3 and secret_hash = $4))";
+pub async fn end_by_token(
+    client: &impl Statements,
+    token: &RefreshToken,
+    sender: &Sender,
+    policy: &SessionPolicy,
+) -> Result<bool, Error> {
+    let doomed = "select id from sessions
+                  where user_id = $1 and id = $7 and (generation > $8 or (generation = $8 and secret_hash = $9))";
+    let ending = Ending { user_id: token.user_id, ended_by: EndedBy::Logout, sender };
     let hash = token.hash();
-    let parameters: [Parameter<'_>; 5] = [
-        (&token.user_id, Type::UUID),
+    let which: [Parameter<'_>; 3] = [
         (&token.session_id, Type::UUID),
         (&i64::from(token.generation), Type::INT8),
         (&hash.0.as_slice(), Type::BYTEA),
-        (&device.ip_address, Type::INET),
     ];
-    query_opt(client, sql, &parameters).await.map(drop)
+    Ok(!end_doomed(client, doomed, &which, ending, policy).await?.is_empty())
 }
 
-/// Ends one session of a user, as its user asked. One that has ended stays as it is.
+/// Ends one session; says whether it was this that ended it.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn end(client: &impl GenericClient, user_id: Uuid, id: Uuid, device: &Device) -> Result<(), Error> {
-    let sql = "update sessions set ended_at = clock_timestamp(), ended_by = 'logout', ended_ip_address = $3
-               where user_id = $1 and id = $2 and ended_at is null";
-    let parameters: [Parameter<'_>; 3] = [(&user_id, Type::UUID), (&id, Type::UUID), (&device.ip_address, Type::INET)];
-    query_opt(client, sql, &parameters).await.map(drop)
+pub async fn end(
+    client: &impl Statements,
+    id: Uuid,
+    ending: Ending<'_>,
+    policy: &SessionPolicy,
+) -> Result<bool, Error> {
+    let doomed = "select id from sessions where user_id = $1 and id = $7";
+    Ok(!end_doomed(client, doomed, &[(&id, Type::UUID)], ending, policy).await?.is_empty())
 }
 
-/// Which sessions of a user end, why, and for whom.
-#[derive(Debug)]
-pub struct EndAll<'a> {
-    /// Whose.
-    pub user_id: Uuid,
-    /// One that goes on.
-    pub kept: Option<Uuid>,
-    /// Why.
-    pub ended_by: EndedBy,
-    /// Where the request came from; nowhere if an operator asked.
-    pub device: &'a Device,
-}
-
-/// Ends all sessions of a user but one, and says how many there were that neither had ended nor were past their
-/// absolute end.
+/// Whether a user has, or lately had, a session.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn end_all(transaction: &Transaction<'_>, ending: EndAll<'_>) -> Result<i64, Error> {
+pub async fn is_known(client: &impl Statements, user_id: Uuid, id: Uuid) -> Result<bool, Error> {
+    let sql = "select exists (select from sessions where user_id = $1 and id = $2) as known";
+    Ok(query_one(client, sql, &[(&user_id, Type::UUID), (&id, Type::UUID)]).await?.try_get("known")?)
+}
+
+/// Ends all sessions of a user but one, and says which.
+///
+/// # Errors
+/// [`Error`].
+pub async fn end_all(
+    transaction: &Transaction<'_>,
+    kept: Option<Uuid>,
+    ending: Ending<'_>,
+    policy: &SessionPolicy,
+) -> Result<Vec<Uuid>, Error> {
+    let doomed = "select id from sessions where user_id = $1 and id is distinct from $7 and ended_at is null";
+    end_doomed(transaction, doomed, &[(&kept, Type::UUID)], ending, policy).await
+}
+
+/// Makes room for a session that has just started: ends those that were idle longest, until as many are left as the
+/// policy allows; says which.
+///
+/// Belongs in the transaction that started it: that holds the user's row, so logins at the same moment take turns here,
+/// and each sees the sessions of those before it.
+///
+/// # Errors
+/// [`Error`].
+pub async fn evict(
+    transaction: &Transaction<'_>,
+    started: Uuid,
+    ending: Ending<'_>,
+    policy: &SessionPolicy,
+) -> Result<Vec<Uuid>, Error> {
+    let doomed = "select id from sessions
+                  where user_id = $1 and id <> $7 and ended_at is null
+                    and least(expires_at, rotated_at + $6 * interval '1 second') > clock_timestamp()
+                  order by rotated_at desc, id desc
+                  offset $8";
+    let which: [Parameter<'_>; 2] = [(&started, Type::UUID), (&(i64::from(policy.max_per_user) - 1), Type::INT8)];
+    end_doomed(transaction, doomed, &which, ending, policy).await
+}
+
+/// Ends the sessions that `doomed` selects, with $1 for the user and `which` from $7 on; says which were alive until now.
+///
+/// One that had expired gets that for its end: it must not come back when somebody raises the time to live.
+async fn end_doomed(
+    client: &impl Statements,
+    doomed: &str,
+    which: &[Parameter<'_>],
+    ending: Ending<'_>,
+    policy: &SessionPolicy,
+) -> Result<Vec<Uuid>, Error> {
     // Locked in order, so that two of these at once cannot wait for each other.
-    let sql = "with living as (
-                 select id from sessions
-                 where user_id = $1 and id is distinct from $2 and ended_at is null
-                 order by id
-                 for update
-               ), ended as (
-                 update sessions s set ended_at = clock_timestamp(), ended_by = $3, ended_ip_address = $4
-                 from living
-                 where s.user_id = $1 and s.id = living.id
-                 returning s.ended_at < s.expires_at as was_alive
-               )
-               select count(*) filter (where was_alive) as ended from ended";
-    let parameters: [Parameter<'_>; 4] = [
+    let sql = format!(
+        "with doomed as ({doomed}),
+         locked as (
+           select s.id, least(s.expires_at, s.rotated_at + $6 * interval '1 second') as expired_at
+           from sessions s
+           where s.user_id = $1 and s.id in (select id from doomed) and s.ended_at is null
+           order by s.id
+           for update
+         ), timed as (
+           select locked.*, clock_timestamp() as now from locked
+         ), ended as (
+           update sessions s set
+             ended_at         = least(t.now, t.expired_at),
+             ended_by         = case when t.now < t.expired_at then $2 else 'expired' end,
+             ended_ip_address = case when t.now < t.expired_at then $3 end
+           from timed t
+           where s.user_id = $1 and s.id = t.id
+           returning s.user_id, s.id, t.now < t.expired_at as was_alive
+         ), recorded as (
+           {RECORD} select user_id, id, 'session_ended', 'success', $2, $3, $4, $5 from ended where was_alive
+         )
+         select coalesce(array_agg(id) filter (where was_alive), '{{}}') as ids from ended"
+    );
+    let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(6 + which.len());
+    let ended_by = ending.ended_by.as_str();
+    let idle_ttl = policy.idle_ttl.as_secs_f64();
+    parameters.extend_from_slice(&[
         (&ending.user_id, Type::UUID),
-        (&ending.kept, Type::UUID),
-        (&ending.ended_by.as_str(), Type::TEXT),
-        (&ending.device.ip_address, Type::INET),
-    ];
-    let row = query_one(transaction, sql, &parameters).await?;
-    Ok(row.try_get("ended")?)
+        (&ended_by, Type::TEXT),
+        (&ending.sender.ip_address, Type::INET),
+        (&ending.sender.user_agent, Type::TEXT),
+        (&ending.sender.request_id, Type::TEXT),
+        (&idle_ttl, Type::FLOAT8),
+    ]);
+    parameters.extend_from_slice(which);
+    Ok(query_one(client, &sql, &parameters).await?.try_get("ids")?)
 }

@@ -1,11 +1,15 @@
-//! The table `sessions`: starting, rotating and ending them.
+//! The table `sessions`: starting, rotating, ending, listing and sweeping them.
 //!
 //! docs/token-lifecycle.md explains the statements; docs/adr/0003-rotation-in-one-statement.md why they are as they are.
 
 mod end;
+mod list;
 mod refresh;
 mod start;
+mod sweep;
 
-pub use end::{EndAll, end, end_all, end_by_token};
+pub use end::{Ending, end, end_all, end_by_token, evict, is_known};
+pub use list::{is_live, list};
 pub use refresh::{Presented, Refreshed, refresh};
 pub use start::{NewSession, NewUser, insert, insert_with_user};
+pub use sweep::{Swept, sweep};

@@ -1,12 +1,14 @@
-//! A refresh token is presented: one statement decides what it is worth, and acts.
+//! A refresh token is presented: one statement decides what it is worth, acts, and records a replay.
 
-use deadpool_postgres::GenericClient;
+use std::sync::LazyLock;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
-use crate::domain::session::{Device, EndedBy, Ending, LiveSession, SessionPolicy};
-use crate::store::{Error, query_opt, users};
+use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
+use crate::store::events::RECORD;
+use crate::store::{Error, Statements, query_opt, users};
 
 /// A genuine refresh token as a client presents it.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub struct Presented<'a> {
     /// SHA-256 of the request's `Idempotency-Key`.
     pub rotation_key: Option<SecretHash>,
     /// Where it comes from.
-    pub device: &'a Device,
+    pub sender: &'a Sender,
 }
 
 /// What became of a presented token. Whatever it is, it is committed.
@@ -38,6 +40,60 @@ pub enum Refreshed {
     Unknown,
 }
 
+// `now` is read after the lock was granted, once, so that every comparison and every column agree.
+static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with current as (
+          select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
+                 s.expires_at, s.ended_at, s.ended_by, u.email, u.role, u.disabled_at
+          from sessions s join users u on u.id = s.user_id
+          where s.user_id = $1 and s.id = $2
+          for update of s
+        ), timed as (
+          select current.*, clock_timestamp() as now from current
+        ), decided as (
+          select timed.*, case
+            when ended_by = 'expired'                            then 'expired'
+            when ended_at is not null                            then 'ended'
+            when disabled_at is not null                         then 'disabled'
+            when now >= expires_at
+              or now >= rotated_at + $8 * interval '1 second'    then 'expired'
+            when generation = $3 and secret_hash = $4            then 'rotate'
+            when generation = $3 + 1 and secret_hash = any($6)
+              and (now < rotated_at + $9 * interval '1 second'
+                   or rotation_key = $7)                         then 'repeat'
+            when generation > $3                                 then 'replay'
+            else                                                      'unknown'
+          end as verdict
+          from timed
+        ), acted as (
+          update sessions t set
+            generation       = t.generation + (d.verdict = 'rotate')::int,
+            secret_hash      = case d.verdict when 'rotate' then $5 else t.secret_hash end,
+            rotated_at       = case d.verdict when 'rotate' then d.now else t.rotated_at end,
+            rotation_key     = case d.verdict when 'rotate' then $7 else t.rotation_key end,
+            user_agent       = case d.verdict when 'rotate' then coalesce($10, t.user_agent) else t.user_agent end,
+            ip_address       = case d.verdict when 'rotate' then coalesce($11, t.ip_address) else t.ip_address end,
+            ended_at         = case d.verdict when 'replay' then d.now end,
+            ended_by         = case d.verdict when 'replay' then 'replayed' end,
+            ended_ip_address = case d.verdict when 'replay' then $11 end
+          from decided d
+          where t.user_id = d.user_id and t.id = d.id and d.verdict in ('rotate', 'replay')
+        ), recorded as (
+          {RECORD} select user_id, id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
+          from decided where verdict = 'replay'
+        )
+        select verdict, user_id, id, email, role, created_at, secret_hash, now,
+               least(expires_at, case verdict when 'rotate' then now else rotated_at end
+                                 + $8 * interval '1 second')                                as ends_at,
+               case verdict when 'replay' then 'replayed' when 'disabled' then 'disabled'
+                            else ended_by end                                              as ended_by,
+               case verdict when 'replay' then now when 'disabled' then disabled_at
+                            else ended_at end                                              as ended_at
+        from decided"
+    )
+});
+
 /// Decides what a presented token is worth, and acts on it, in one statement and one round trip.
 ///
 /// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote.
@@ -45,59 +101,14 @@ pub enum Refreshed {
 /// # Errors
 /// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
 pub async fn refresh(
-    client: &impl GenericClient,
+    client: &impl Statements,
     presented: &Presented<'_>,
     policy: &SessionPolicy,
 ) -> Result<Refreshed, Error> {
-    // `now` is read after the lock was granted, once, so that every comparison and every column agree.
-    let sql = "with current as (
-                 select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
-                        s.expires_at, s.ended_at, s.ended_by, u.email, u.role, u.disabled_at
-                 from sessions s join users u on u.id = s.user_id
-                 where s.user_id = $1 and s.id = $2
-                 for update of s
-               ), timed as (
-                 select current.*, clock_timestamp() as now from current
-               ), decided as (
-                 select timed.*, case
-                   when ended_at is not null                            then 'ended'
-                   when disabled_at is not null                         then 'disabled'
-                   when now >= expires_at
-                     or now >= rotated_at + $8 * interval '1 second'    then 'expired'
-                   when generation = $3 and secret_hash = $4            then 'rotate'
-                   when generation = $3 + 1 and secret_hash = any($6)
-                     and (now < rotated_at + $9 * interval '1 second'
-                          or rotation_key = $7)                         then 'repeat'
-                   when generation > $3                                 then 'replay'
-                   else                                                      'unknown'
-                 end as verdict
-                 from timed
-               ), acted as (
-                 update sessions t set
-                   generation       = t.generation + (d.verdict = 'rotate')::int,
-                   secret_hash      = case d.verdict when 'rotate' then $5 else t.secret_hash end,
-                   rotated_at       = case d.verdict when 'rotate' then d.now else t.rotated_at end,
-                   rotation_key     = case d.verdict when 'rotate' then $7 else t.rotation_key end,
-                   user_agent       = case d.verdict when 'rotate' then coalesce($10, t.user_agent) else t.user_agent end,
-                   ip_address       = case d.verdict when 'rotate' then coalesce($11, t.ip_address) else t.ip_address end,
-                   ended_at         = case d.verdict when 'replay' then d.now end,
-                   ended_by         = case d.verdict when 'replay' then 'replayed' end,
-                   ended_ip_address = case d.verdict when 'replay' then $11 end
-                 from decided d
-                 where t.user_id = d.user_id and t.id = d.id and d.verdict in ('rotate', 'replay')
-               )
-               select verdict, user_id, id, email, role, created_at, secret_hash, now,
-                      least(expires_at, case verdict when 'rotate' then now else rotated_at end
-                                        + $8 * interval '1 second')                                as ends_at,
-                      case verdict when 'replay' then 'replayed' when 'disabled' then 'disabled'
-                                   else ended_by end                                              as ended_by,
-                      case verdict when 'replay' then now when 'disabled' then disabled_at
-                                   else ended_at end                                              as ended_at
-               from decided";
     let newest = presented.successors.newest().hash();
     let row = query_opt(
         client,
-        sql,
+        &STATEMENT,
         &[
             (&presented.token.user_id, Type::UUID),
             (&presented.token.session_id, Type::UUID),
@@ -108,8 +119,9 @@ pub async fn refresh(
             (&presented.rotation_key.map(|hash| hash.0.to_vec()), Type::BYTEA),
             (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
             (&policy.grace.as_secs_f64(), Type::FLOAT8),
-            (&presented.device.user_agent, Type::TEXT),
-            (&presented.device.ip_address, Type::INET),
+            (&presented.sender.user_agent, Type::TEXT),
+            (&presented.sender.ip_address, Type::INET),
+            (&presented.sender.request_id, Type::TEXT),
         ],
     )
     .await?;

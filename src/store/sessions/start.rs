@@ -1,6 +1,5 @@
 //! A login, or a registration, becomes a row.
 
-use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -8,10 +7,11 @@ use uuid::Uuid;
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::refresh_token::SecretHash;
-use crate::domain::session::{Device, LiveSession, SessionPolicy};
+use crate::domain::session::{LiveSession, Sender, SessionPolicy};
 use crate::domain::user::{Line, Profile, User};
+use crate::store::events::RECORD;
 use crate::store::users::{self, COLUMNS, Credentials};
-use crate::store::{Error, Parameter, query_opt};
+use crate::store::{Error, Parameter, Statements, query_opt};
 
 /// A session about to start.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct NewSession<'a> {
     /// Of its first token.
     pub secret_hash: SecretHash,
     /// Where the login comes from.
-    pub device: &'a Device,
+    pub sender: &'a Sender,
     /// The device's name.
     pub label: Option<&'a Line>,
 }
@@ -46,13 +46,13 @@ pub struct NewUser<'a> {
 /// # Errors
 /// [`Error`].
 pub async fn insert_with_user(
-    client: &impl GenericClient,
+    client: &impl Statements,
     user: NewUser<'_>,
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
-    let sign_in = "insert into users (id, email, password_hash, full_name, profile, last_login_at)
-                   values ($7, $8, $9, $10, $11, clock_timestamp())
+    let sign_in = "insert into users (id, email, password_hash, full_name, profile, created_at, updated_at, last_login_at)
+                   select $8, $9, $10, $11, $12, made_at, made_at, made_at from (select clock_timestamp() as made_at) clock
                    on conflict (email) do nothing";
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
@@ -61,7 +61,7 @@ pub async fn insert_with_user(
         (&user.full_name.map(Line::as_str), Type::TEXT),
         (&user.profile.into_json(), Type::JSONB),
     ];
-    start(client, sign_in, &parameters, session, policy).await
+    start(client, "registered", sign_in, &parameters, session, policy).await
 }
 
 /// Starts a session for a user whose password was just verified; none if the password changed, or the account was
@@ -73,39 +73,45 @@ pub async fn insert_with_user(
 /// # Errors
 /// [`Error`].
 pub async fn insert(
-    client: &impl GenericClient,
+    client: &impl Statements,
     verified: &Credentials,
     rehashed: Option<&PasswordHash>,
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
     let sign_in = "update users
-                   set last_login_at = clock_timestamp(), password_hash = coalesce($9, password_hash)
-                   where id = $7 and password_hash = $8 and disabled_at is null";
+                   set last_login_at = clock_timestamp(), password_hash = coalesce($10, password_hash)
+                   where id = $8 and password_hash = $9 and disabled_at is null";
     let parameters: [Parameter<'_>; 3] = [
         (&verified.user_id, Type::UUID),
         (&verified.password_hash.as_stored(), Type::TEXT),
         (&rehashed.map(PasswordHash::as_stored), Type::TEXT),
     ];
-    start(client, sign_in, &parameters, session, policy).await
+    start(client, "logged_in", sign_in, &parameters, session, policy).await
 }
 
-/// One statement that signs a user in, by `sign_in` with its parameters from $7 on, and starts the session.
+/// One statement that signs a user in, by `sign_in` with its parameters from $8 on, starts the session, and records both
+/// as one event of `kind`.
 async fn start(
-    client: &impl GenericClient,
+    client: &impl Statements,
+    kind: &str,
     sign_in: &str,
     sign_in_parameters: &[Parameter<'_>],
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
+    // `now` is read when the user's row has been locked: whoever waited for a logout everywhere starts after it.
     let sql = format!(
-        "with signed_in as ({sign_in} returning {COLUMNS}),
+        "with signed_in as ({sign_in} returning {COLUMNS}, clock_timestamp() as now),
          started as (
            insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, user_agent, ip_address,
                                  label)
-           select id, $1, $2, last_login_at, last_login_at, last_login_at + $3 * interval '1 second', $4, $5, $6
+           select id, $1, $2, now, now, now + $3 * interval '1 second', $4, $5, $6
            from signed_in
-           returning expires_at, created_at as started_at
+           returning user_id, id as session_id, expires_at, created_at as started_at
+         ),
+         recorded as (
+           {RECORD} select user_id, session_id, '{kind}', 'success', null, $5, $4, $7 from started
          )
          select {COLUMNS}, started_at, expires_at from signed_in, started"
     );
@@ -116,9 +122,10 @@ async fn start(
         (&session.id, Type::UUID),
         (&secret_hash, Type::BYTEA),
         (&absolute_ttl, Type::FLOAT8),
-        (&session.device.user_agent, Type::TEXT),
-        (&session.device.ip_address, Type::INET),
+        (&session.sender.user_agent, Type::TEXT),
+        (&session.sender.ip_address, Type::INET),
         (&label, Type::TEXT),
+        (&session.sender.request_id, Type::TEXT),
     ];
     parameters.extend_from_slice(sign_in_parameters);
     let row = query_opt(client, &sql, &parameters).await?;

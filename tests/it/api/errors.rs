@@ -146,10 +146,18 @@ async fn health_is_live_without_the_database_and_ready_with_it() {
 #[actix_web::test]
 async fn a_panic_is_a_bug_that_only_its_request_suffers() {
     use actix_web::{App, HttpResponse, middleware::from_fn, test, web};
+    use claviger::http::{ShuttingDown, Surroundings, browser::Browsers, client_address::Proxies};
     async fn panics() -> HttpResponse {
         panic!("on purpose")
     }
-    let app = App::new().wrap(from_fn(claviger::http::around)).route("/", web::get().to(panics));
+    let surroundings = web::Data::new(Surroundings {
+        proxies: Proxies::new(Vec::new(), "forwarded"),
+        browsers: Browsers { allowed_origins: Vec::new(), secure_cookie: true },
+        https: false,
+        shutting_down: ShuttingDown::default(),
+    });
+    let app = App::new().wrap(from_fn(claviger::http::around)).app_data(surroundings);
+    let app = app.route("/", web::get().to(panics));
     let app = test::init_service(app).await;
     for _ in 0..2 {
         let error = test::try_call_service(&app, test::TestRequest::get().uri("/").to_request()).await.unwrap_err();

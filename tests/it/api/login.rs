@@ -1,7 +1,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{PASSWORD, ServerProcess, TestApp, wait_until};
+use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
 
 #[tokio::test]
 async fn a_login_starts_a_session_of_its_own() {
@@ -59,8 +59,7 @@ async fn a_login_needs_both_fields() {
 async fn a_disabled_account_is_told_only_to_who_knows_its_password() {
     let app = TestApp::start().await;
     let mut account = app.register("ada@example.com").await;
-    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
-    assert_eq!(claviger::auth::disable::disable(&app.store, &email).await.unwrap(), Some(1));
+    assert_eq!(disable(&app.store, "ada@example.com").await, Some(1));
 
     app.anonymous().login("ada@example.com", "wrong password").await.assert_problem(401, "invalid_credentials");
     app.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(403, "account_disabled");
@@ -69,7 +68,8 @@ async fn a_disabled_account_is_told_only_to_who_knows_its_password() {
     refused.assert_problem(401, "session_ended");
     assert_eq!(refused.body["ended_by"], "disabled");
 
-    assert!(claviger::auth::disable::enable(&app.store, &email).await.unwrap());
+    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
+    assert!(claviger::auth::operate::enable(&app.store, &email).await.unwrap());
     account = app.login("ada@example.com").await;
     assert_eq!(account.me().await.status, 200);
 }
@@ -96,7 +96,11 @@ async fn a_login_rehashes_when_the_cost_rose() {
 
 #[tokio::test]
 async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
-    let settings = [("CLAVIGER__PASSWORD__BCRYPT_COST", "11"), ("CLAVIGER__PASSWORD__QUEUE", "2")];
+    let settings = [
+        ("CLAVIGER__PASSWORD__BCRYPT_COST", "11"),
+        ("CLAVIGER__PASSWORD__QUEUE", "2"),
+        ("CLAVIGER__THROTTLE__ENABLED", "false"),
+    ];
     let app = TestApp::start_with(&settings).await;
     let mut account = app.register("ada@example.com").await;
 
@@ -128,7 +132,7 @@ async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
 }
 
 #[tokio::test]
-async fn a_password_changed_while_it_was_being_checked_opens_nothing() {
+async fn p10_a_password_changed_while_it_was_being_checked_opens_nothing() {
     let app = TestApp::start().await;
     app.register("ada@example.com").await;
     app.database.execute("delete from sessions").await;
@@ -144,4 +148,31 @@ async fn a_password_changed_while_it_was_being_checked_opens_nothing() {
 
     login.await.unwrap().assert_problem(401, "invalid_credentials");
     assert_eq!(app.database.number("select count(*) from sessions").await, 0);
+}
+
+#[tokio::test]
+async fn logins_that_make_the_same_hash_dearer_at_once_all_open() {
+    let cheap = TestApp::start().await;
+    cheap.register("ada@example.com").await;
+    let url = cheap.database.url.clone();
+    let dearer = TestApp::on_url(TestDatabase::empty().await, &url, &[("CLAVIGER__PASSWORD__BCRYPT_COST", "6")]).await;
+    let weak: String = cheap.database.rows("select password_hash from users").await[0].get(0);
+    for _ in 0..5 {
+        cheap.database.execute(&format!("update users set password_hash = '{weak}'")).await;
+        let mut other = cheap.database.client().await;
+        let holder = other.transaction().await.unwrap();
+        holder.execute("select from users for update", &[]).await.unwrap();
+        let logins: Vec<_> = (0..3)
+            .map(|_| {
+                let caller = dearer.anonymous();
+                tokio::spawn(async move { caller.login("ada@example.com", PASSWORD).await.status.as_u16() })
+            })
+            .collect();
+        wait_until("all have verified the same hash", async || cheap.database.waiting_for_locks().await == 3).await;
+        holder.commit().await.unwrap();
+        for login in logins {
+            assert_eq!(login.await.unwrap(), 200);
+        }
+    }
+    assert_eq!(cheap.database.number("select count(*) from events where kind = 'login_failed'").await, 0);
 }

@@ -1,8 +1,13 @@
 //! What clients rely on, over a real socket.
 
+mod cookies;
 mod errors;
+mod events;
+mod gateway;
 mod login;
 mod logout;
 mod me;
+mod password;
 mod refresh;
 mod register;
+mod sessions;

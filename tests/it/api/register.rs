@@ -1,3 +1,4 @@
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, TestApp};
@@ -137,4 +138,17 @@ async fn an_odd_but_allowed_profile_comes_back_as_it_went() {
     let body = json!({"email": "a@b.example", "password": PASSWORD, "profile": profile});
     let answer = app.anonymous().post("/api/auth/register", body).await;
     assert_eq!(answer.body["user"]["profile"], profile);
+}
+
+#[tokio::test]
+async fn a_common_password_and_the_own_address_are_refused() {
+    let app = TestApp::start().await;
+    for password in ["Password123", "qwertyuiop", "ada@example.com", "ADA@EXAMPLE.COM"] {
+        let answer =
+            app.anonymous().post("/api/auth/register", json!({"email": "ada@example.com", "password": password})).await;
+        answer.assert_invalid(&[("password", "too_common")]);
+    }
+    let account = app.register("ada@example.com").await;
+    let change = json!({"current_password": PASSWORD, "new_password": "password123"});
+    account.call(Method::POST, "/api/auth/password", change).await.assert_invalid(&[("new_password", "too_common")]);
 }

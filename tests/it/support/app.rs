@@ -10,6 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::way::Way;
 use super::{PASSWORD, TestDatabase, environment};
 
 /// A server over a real socket, with a database of its own, on a thread of its own.
@@ -19,6 +20,8 @@ pub(crate) struct TestApp {
     pub(crate) store: Store,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Stays open as long as the server.
+    way: Option<Way>,
 }
 
 impl TestApp {
@@ -32,11 +35,20 @@ impl TestApp {
     }
 
     pub(crate) async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
-        let mut environment = environment(&database.url);
+        let way = Way::to(&database).await;
+        let settings = [&*way.settings, settings].concat();
+        let mut app = Self::on_url(database, &way.url.clone(), &settings).await;
+        app.way = Some(way);
+        app
+    }
+
+    /// With a URL of the test's own to the database.
+    pub(crate) async fn on_url(database: TestDatabase, url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut environment = environment(url);
         environment.insert("CLAVIGER__DATABASE__MIGRATE".to_owned(), "false".to_owned());
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let (address, store, stop, thread) = run(environment).await;
-        Self { address, database, store, stop: Some(stop), thread: Some(thread) }
+        Self { address, database, store, stop: Some(stop), thread: Some(thread), way: None }
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {
@@ -62,6 +74,7 @@ impl Drop for TestApp {
         if let Some(thread) = self.thread.take() {
             assert!(thread.join().is_ok() || std::thread::panicking(), "the server panicked");
         }
+        drop(self.way.take());
     }
 }
 
@@ -121,7 +134,7 @@ impl Answer {
         assert_eq!(self.text("request_id"), self.header("x-request-id"));
         assert!(!self.text("title").is_empty() && !self.text("detail").is_empty() && !self.text("type").is_empty());
         assert_eq!(status == 401, self.header("www-authenticate").starts_with("Bearer"), "{self:?}");
-        assert_eq!(status == 503, !self.header("retry-after").is_empty(), "{self:?}");
+        assert_eq!(matches!(status, 429 | 503), !self.header("retry-after").is_empty(), "{self:?}");
     }
 
     /// Fails unless this is a 422 about exactly these fields and codes.
@@ -213,6 +226,26 @@ impl Account {
 
     pub(crate) async fn me(&self) -> Answer {
         self.caller.me(&self.access_token).await
+    }
+
+    /// A call with the bearer token.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+        let request = self.caller.request(method, path).bearer_auth(&self.access_token);
+        self.caller.send(if body.is_null() { request } else { request.json(&body) }).await
+    }
+
+    pub(crate) async fn sessions(&self) -> Vec<Value> {
+        let answer = self.call(Method::GET, "/api/auth/sessions", Value::Null).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body["sessions"].as_array().unwrap().clone()
+    }
+
+    /// The names of what happened to the account, newest first.
+    pub(crate) async fn event_kinds(&self) -> Vec<String> {
+        let answer = self.call(Method::GET, "/api/auth/events", Value::Null).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let events = answer.body["events"].as_array().unwrap();
+        events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect()
     }
 
     pub(crate) async fn logout(&self) {

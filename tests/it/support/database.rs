@@ -12,11 +12,15 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
+use super::TlsPostgres;
+use super::way::through;
+
 /// The server that all databases of this run are on. Ends and is removed with this process.
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 
 enum Server {
     Ours(Cluster),
+    Tls(TlsPostgres),
     Given(String),
 }
 
@@ -43,31 +47,39 @@ impl TestDatabase {
     async fn on(server: &Server) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let name = format!("claviger_test_{now}_{}", Uuid::new_v4().simple());
-        let database = Self { url: server.url(&name), admin_url: server.url("postgres"), name };
+        let admin_url = server.admin_url("postgres");
+        let database = Self { url: server.url(&name), admin_url, name };
         let create = format!("create database {}", database.name);
         connect(&database.admin_url).await.batch_execute(&create).await.unwrap();
         database
     }
 
-    /// One with our schema on a server that counts statements, and the means to read the counts.
-    pub(crate) async fn counting() -> Self {
+    /// One with our schema on a server of this run, also when another is given.
+    pub(crate) async fn private() -> Self {
         static OWN: OnceCell<Server> = OnceCell::const_new();
         let server = match SERVER.get_or_init(Server::start).await {
             ours @ Server::Ours(_) => ours,
-            Server::Given(_) => OWN.get_or_init(async || Server::Ours(own_cluster(&[]).await)).await,
+            Server::Tls(_) | Server::Given(_) => OWN.get_or_init(async || Server::Ours(own_cluster(&[]).await)).await,
         };
         let database = Self::on(server).await;
         database.migrate_to(None).await;
+        database
+    }
+
+    /// One on a server that counts statements, and the means to read the counts.
+    pub(crate) async fn counting() -> Self {
+        let database = Self::private().await;
         database.execute("create extension pg_stat_statements").await;
         database
     }
 
     /// How many statements ran in this database since the last call, without those that ask, and without the server's own
-    /// look at the schema, which it may still be about to take when a test begins.
+    /// look at the schema, which it may still be about to take when a test begins, and what a pooler sets on its own account.
     pub(crate) async fn statements(&self) -> i64 {
         let sum = "select coalesce(sum(calls), 0) from pg_stat_statements
                    where dbid = (select oid from pg_database where datname = current_database())
-                     and query not ilike '%pg_stat_statements%' and query not ilike '%refinery_schema_history%'";
+                     and query not ilike '%pg_stat_statements%' and query not ilike '%refinery_schema_history%'
+                     and query not ilike 'set %'";
         let count = self.number(sum).await;
         self.execute(&format!(
             "select pg_stat_statements_reset(0, oid, 0) from pg_database where datname = '{}'",
@@ -75,6 +87,14 @@ impl TestDatabase {
         ))
         .await;
         count
+    }
+
+    /// Drops it under everybody who is connected, and makes it again with nothing in it.
+    pub(crate) async fn make_anew(&self) {
+        let server = connect(&self.admin_url).await;
+        for sql in ["drop database NAME with (force)", "create database NAME"] {
+            server.batch_execute(&sql.replace("NAME", &self.name)).await.unwrap();
+        }
     }
 
     pub(crate) async fn migrate_to(&self, version: Option<i32>) -> usize {
@@ -86,8 +106,17 @@ impl TestDatabase {
         config::load(None, &environment, &Default::default()).unwrap().settings.database
     }
 
+    /// The URL of this database for another role.
+    pub(crate) fn url_as(&self, role: &str, password: &str) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let server = rest.split_once('@').map_or(rest, |(_, server)| server);
+        format!("{scheme}://{role}:{password}@{server}")
+    }
+
     pub(crate) async fn client(&self) -> Client {
-        connect(&self.url).await
+        let (server, _) = self.admin_url.split_once("/postgres").expect("the URL of the database postgres");
+        let query = self.admin_url.split_once('?').map_or("", |(_, query)| query);
+        connect(&format!("{server}/{}?{query}", self.name)).await
     }
 
     /// Rows of one query, on a connection of its own.
@@ -130,6 +159,7 @@ impl Server {
         let environment = config::environment();
         let server = match environment.get("TEST_DATABASE_URL") {
             Some(url) => Self::Given(url.clone()),
+            None if through().as_deref() == Some("tls") => Self::Tls(TlsPostgres::start().await),
             None => Self::Ours(own_cluster(&[]).await),
         };
         server.sweep().await;
@@ -139,6 +169,7 @@ impl Server {
     fn url(&self, database: &str) -> String {
         match self {
             Self::Ours(cluster) => cluster.url(database),
+            Self::Tls(postgres) => postgres.url("localhost", database, "sslmode=verify-full&sslrootcert=CA"),
             Self::Given(url) => {
                 let (address, query) = url.split_once('?').unwrap_or((url, ""));
                 let (server, _) = address.rsplit_once('/').expect("TEST_DATABASE_URL ends in /database");
@@ -147,11 +178,19 @@ impl Server {
         }
     }
 
+    /// For the tests themselves, which do not go by way of TLS.
+    fn admin_url(&self, database: &str) -> String {
+        match self {
+            Self::Tls(postgres) => postgres.cluster.url(database),
+            Self::Ours(_) | Self::Given(_) => self.url(database),
+        }
+    }
+
     /// Drops what runs that were killed left behind: their names have the time of their making.
     async fn sweep(&self) {
         let hour_ago =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap().checked_sub(Duration::from_hours(1)).unwrap();
-        let client = connect(&self.url("postgres")).await;
+        let client = connect(&self.admin_url("postgres")).await;
         let names = client.query("select datname from pg_database where datname like 'claviger\\_test\\_%'", &[]);
         for row in names.await.unwrap() {
             let name: String = row.get(0);

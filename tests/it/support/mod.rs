@@ -1,22 +1,42 @@
 //! What tests stand on: a database each, a server each, and callers as types.
 
 mod app;
+mod browser;
 mod database;
 mod dice;
+mod nginx;
+mod pgbouncer;
 mod process;
+mod programs;
+mod tls_postgres;
+mod way;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp};
+pub(crate) use browser::Browser;
 pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
 pub(crate) use dice::Dice;
+pub(crate) use nginx::Nginx;
+pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use process::{ServerProcess, wait_until};
+pub(crate) use programs::{find_program, free_port, skipped};
+pub(crate) use tls_postgres::TlsPostgres;
+pub(crate) use way::serving_role;
 
 use std::collections::BTreeMap;
 
-use claviger::config::Environment;
+use claviger::config::{self, Environment};
+use claviger::domain::email::Email;
+use claviger::store::Store;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const JWT_SECRET: &str = "fWq3kPz7RtYx1VbN5mLc9HsD2gJ8aKeU4oXi6TvB0nE";
 pub(crate) const REFRESH_SECRET: &str = "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5EtN1k";
+
+/// Closes an account as an operator does; says how many sessions ended.
+pub(crate) async fn disable(store: &Store, email: &str) -> Option<usize> {
+    let policy = config::load_maintenance(None, &environment("postgres://x@localhost/x")).unwrap().sessions;
+    claviger::auth::operate::disable(store, &Email::parse(email).unwrap(), &policy).await.unwrap()
+}
 
 /// The environment of a server under test: cheap hashes, one thread, any port.
 pub(crate) fn environment(database_url: &str) -> Environment {

@@ -1,0 +1,67 @@
+//! Events: what happened to an account, for its owner, for operators, and for the log.
+
+use uuid::Uuid;
+
+use super::{Auth, Error};
+use crate::domain::access_token::Claims;
+use crate::domain::event::{Event, Kind, RecordedEvent};
+use crate::domain::place::Place;
+use crate::domain::session::{EndedBy, Sender};
+use crate::store::events;
+
+/// Part of an account's events, newest first.
+pub struct Trail {
+    /// The events.
+    pub events: Vec<RecordedEvent>,
+    /// Where the next part begins; none at the end.
+    pub next: Option<Place>,
+}
+
+impl Auth {
+    /// The caller's own events, at most `limit`; with a place, those before it.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`].
+    pub async fn events(&self, claims: &Claims, before: Option<Place>, limit: u32) -> Result<Trail, Error> {
+        let limit = i64::from(limit);
+        // One more than asked, to know whether there are more.
+        let listed = self.store.run(async |client| events::list(client, claims.sub, before, limit + 1).await);
+        let mut events = listed.await?;
+        let more = i64::try_from(events.len()).is_ok_and(|found| found > limit);
+        if more {
+            events.pop();
+        }
+        let next = events.last().filter(|_| more).map(RecordedEvent::place);
+        Ok(Trail { events, next })
+    }
+
+    /// Records an event that nothing else in the database goes with.
+    pub(super) async fn record(&self, event: Event, sender: &Sender) -> Result<(), Error> {
+        self.store.run(async |client| events::insert(client, &event, sender).await).await?;
+        tell(&event, sender);
+        Ok(())
+    }
+}
+
+/// Tells the log what the database has recorded.
+pub(super) fn tell(event: &Event, sender: &Sender) {
+    let Event { kind, user_id, session_id } = *event;
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+    tracing::info!(
+        kind = kind.as_str(),
+        outcome = kind.outcome().as_str(),
+        reason = kind.reason(),
+        user_id = text(user_id),
+        session_id = text(session_id),
+        ip_address = sender.ip_address.map(|address| address.to_string()),
+        user_agent = sender.user_agent,
+        "security event",
+    );
+}
+
+/// As [`tell`], for sessions that ended together.
+pub(super) fn tell_ended(ended_by: EndedBy, user_id: Uuid, sessions: &[Uuid], sender: &Sender) {
+    for session in sessions {
+        tell(&Event::of_session(Kind::SessionEnded(ended_by), user_id, *session), sender);
+    }
+}

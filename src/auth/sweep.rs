@@ -1,0 +1,77 @@
+//! Sweeping: sessions and events that nobody will ask for again are removed, at a pace that others do not feel.
+
+use std::time::{Duration, Instant};
+
+use super::Error;
+use crate::domain::session::SessionPolicy;
+use crate::store::{Store, events, sessions, throttles, turns};
+
+/// Pages of sessions in one step: a millisecond or two of work, and the locks of a few hundred rows.
+const PAGES: i64 = 16;
+/// Rows of other tables in one step.
+const ROWS: i64 = 1_000;
+
+/// What is old enough to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// When sessions die, and how long they are kept then.
+    pub sessions: SessionPolicy,
+    /// How long events are kept.
+    pub events_kept: Duration,
+}
+
+/// How many rows are gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Of sessions.
+    pub sessions: i64,
+    /// Of events.
+    pub events: i64,
+}
+
+impl Sweep {
+    /// Sweeps if it is time, so that of many processes one does it; none if it is not.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`]; what is left goes with the next sweep.
+    pub async fn in_turn(&self, store: &Store, every: Duration) -> Result<Option<Removed>, Error> {
+        if !store.run(async |client| turns::take(client, "sweep", every).await).await? {
+            return Ok(None);
+        }
+        self.run(store, |_| {}).await.map(Some)
+    }
+
+    /// Sweeps now, and tells after each step how far it is. Several at once share the work.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`]; what was removed until then is.
+    pub async fn run(&self, store: &Store, mut tell: impl FnMut(Removed)) -> Result<Removed, Error> {
+        let mut removed = Removed::default();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let step = async |client: &mut _| sessions::sweep(client, from, PAGES, &self.sessions).await;
+            let swept = rested(store.run(step)).await?;
+            removed.sessions += swept.removed;
+            next = swept.next;
+            tell(removed);
+        }
+        while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
+        loop {
+            let step = async |client: &mut _| events::sweep(client, self.events_kept, ROWS).await;
+            let swept = rested(store.run(step)).await?;
+            removed.events += swept;
+            tell(removed);
+            if swept < ROWS {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+/// Does a step and rests for as long as it took, so that sweeping takes at most half of one connection's time.
+async fn rested<T, E>(step: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let started = Instant::now();
+    let done = step.await;
+    tokio::time::sleep(started.elapsed()).await;
+    done
+}

@@ -1,0 +1,161 @@
+//! Security events: what happened to whose account. The same words go into the table, the log and the answers.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::place::Place;
+use super::session::EndedBy;
+use super::user::Role;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An account was made, with its first session.
+    Registered,
+    /// A password opened a session.
+    LoggedIn,
+    /// It did not.
+    LoginFailed(LoginFailure),
+    /// A session ended before its time.
+    SessionEnded(EndedBy),
+    /// A refresh token came back after its successor had been issued; its session was ended.
+    RefreshTokenReplayed,
+    /// A password was changed by who knew it.
+    PasswordChanged,
+    /// Somebody with an access token did not know the password that was to be changed.
+    PasswordChangeFailed,
+    /// An operator closed the account.
+    AccountDisabled,
+    /// An operator opened it again.
+    AccountEnabled,
+    /// An operator gave the account another role.
+    RoleChanged(Role),
+}
+
+/// Why a login opened nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// There is no such address, or the password is another.
+    InvalidCredentials,
+    /// The password was right and the account closed.
+    AccountDisabled,
+}
+
+/// Whether what was tried was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was.
+    Success,
+    /// It was refused.
+    Failure,
+}
+
+impl Kind {
+    /// The kind's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::LoggedIn => "logged_in",
+            Self::LoginFailed(_) => "login_failed",
+            Self::SessionEnded(_) => "session_ended",
+            Self::RefreshTokenReplayed => "refresh_token_replayed",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordChangeFailed => "password_change_failed",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountEnabled => "account_enabled",
+            Self::RoleChanged(_) => "role_changed",
+        }
+    }
+
+    /// Whether what was tried was done.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::LoginFailed(_) | Self::RefreshTokenReplayed | Self::PasswordChangeFailed => Outcome::Failure,
+            Self::Registered
+            | Self::LoggedIn
+            | Self::SessionEnded(_)
+            | Self::PasswordChanged
+            | Self::AccountDisabled
+            | Self::AccountEnabled
+            | Self::RoleChanged(_) => Outcome::Success,
+        }
+    }
+
+    /// What the kind's name leaves open.
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::LoginFailed(LoginFailure::InvalidCredentials) => Some("invalid_credentials"),
+            Self::LoginFailed(LoginFailure::AccountDisabled) => Some("account_disabled"),
+            Self::SessionEnded(ended_by) => Some(ended_by.as_str()),
+            Self::RefreshTokenReplayed => Some(EndedBy::Replayed.as_str()),
+            Self::RoleChanged(role) => Some(role.as_str()),
+            Self::Registered
+            | Self::LoggedIn
+            | Self::PasswordChanged
+            | Self::PasswordChangeFailed
+            | Self::AccountDisabled
+            | Self::AccountEnabled => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Something that happens now.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    /// What.
+    pub kind: Kind,
+    /// Whose account; none for an address that nobody has.
+    pub user_id: Option<Uuid>,
+    /// Which session.
+    pub session_id: Option<Uuid>,
+}
+
+impl Event {
+    /// Something that happens to an account, by way of one of its sessions.
+    #[must_use]
+    pub fn of_session(kind: Kind, user_id: Uuid, session_id: Uuid) -> Self {
+        Self { kind, user_id: Some(user_id), session_id: Some(session_id) }
+    }
+}
+
+/// An event as it was recorded.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the table describes them")]
+pub struct RecordedEvent {
+    pub id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    pub occurred_at: OffsetDateTime,
+    pub kind: String,
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub session_id: Option<Uuid>,
+    pub ip_address: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+}
+
+impl RecordedEvent {
+    /// Where it stands in its owner's trail.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { at: self.occurred_at, id: self.id }
+    }
+}

@@ -1,0 +1,127 @@
+//! Which access tokens stopped counting before their end: for those who verify without asking the database.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::access_token::{Claims, LEEWAY_SECONDS};
+use super::place::Place;
+
+/// What was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// All tokens of a session.
+    Session(Uuid),
+    /// All tokens that a user had been issued by then.
+    User(Uuid),
+}
+
+/// What was revoked, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// What.
+    pub subject: Subject,
+    /// When, by the database's clock.
+    pub revoked_at: OffsetDateTime,
+}
+
+impl Revocation {
+    /// Where it stands among all, oldest first.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let (Subject::Session(id) | Subject::User(id)) = self.subject;
+        Place { at: self.revoked_at, id }
+    }
+}
+
+/// How long a revocation matters: as long as an access token may live, and the difference between two clocks.
+#[must_use]
+pub fn retention(access_token_ttl: Duration) -> Duration {
+    access_token_ttl + Duration::from_secs(2 * LEEWAY_SECONDS)
+}
+
+/// The revocations that can still matter: those of the last access-token lifetime.
+#[derive(Debug, Clone, Default)]
+pub struct Revocations(HashMap<Subject, OffsetDateTime>);
+
+impl Revocations {
+    /// Takes in news, which may repeat what is known, and forgets what is older than `retention` at the time `now`: every
+    /// token that it concerned has expired.
+    pub fn update(&mut self, news: impl IntoIterator<Item = Revocation>, now: OffsetDateTime, retention: Duration) {
+        self.0.extend(news.into_iter().map(|revocation| (revocation.subject, revocation.revoked_at)));
+        self.0.retain(|_, revoked_at| now - *revoked_at <= retention);
+    }
+
+    /// Whether a token with these claims was revoked.
+    #[must_use]
+    pub fn refuse(&self, claims: &Claims) -> bool {
+        // `iat` is in whole seconds: a token of the very second counts as issued before.
+        let before = |revoked_at: &OffsetDateTime| claims.iat <= revoked_at.unix_timestamp();
+        self.0.contains_key(&Subject::Session(claims.sid)) || self.0.get(&Subject::User(claims.sub)).is_some_and(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::access_token::TokenType;
+    use super::super::user::Role;
+    use super::*;
+
+    const USER: Uuid = Uuid::from_u128(1);
+    const SESSION: Uuid = Uuid::from_u128(2);
+
+    fn at(second: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(second).unwrap()
+    }
+
+    fn issued_at(second: i64) -> Claims {
+        Claims {
+            iss: String::new(),
+            aud: String::new(),
+            sub: USER,
+            sid: SESSION,
+            jti: Uuid::nil(),
+            iat: second,
+            exp: second + 600,
+            auth_time: second,
+            email: String::new(),
+            role: Role::User,
+            token_type: TokenType::Access,
+        }
+    }
+
+    fn revocations(subject: Subject, revoked_at: i64) -> Revocations {
+        let mut revocations = Revocations::default();
+        revocations.update(
+            [Revocation { subject, revoked_at: at(revoked_at) }],
+            at(revoked_at),
+            Duration::from_mins(10),
+        );
+        revocations
+    }
+
+    #[test]
+    fn a_revoked_session_has_no_good_tokens_and_other_sessions_have() {
+        assert!(revocations(Subject::Session(SESSION), 100).refuse(&issued_at(50)));
+        assert!(!revocations(Subject::Session(USER), 100).refuse(&issued_at(50)));
+        assert!(!Revocations::default().refuse(&issued_at(50)));
+    }
+
+    #[test]
+    fn a_user_cut_off_concerns_tokens_issued_by_then() {
+        let revocations = revocations(Subject::User(USER), 100);
+        assert_eq!([50, 100, 101].map(|second| revocations.refuse(&issued_at(second))), [true, true, false]);
+    }
+
+    #[test]
+    fn what_no_living_token_can_mean_is_forgotten() {
+        let mut revocations = revocations(Subject::Session(SESSION), 100);
+        revocations.update([], at(700), Duration::from_mins(10));
+        assert!(revocations.refuse(&issued_at(50)));
+        revocations.update([], at(701), Duration::from_mins(10));
+        assert!(!revocations.refuse(&issued_at(50)));
+        assert!(revocations.0.is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! Limits on tries: what is limited, and how much of it is free.
+//!
+//! A limit is a bucket of tries that refills one by one. Failures of strangers must neither close an account nor keep its
+//! owner out, so whoever has a live session has buckets of its own.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use ipnet::IpNet;
+use uuid::Uuid;
+
+/// A bucket: how many tries it holds, and how long one takes to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// SHA-256 of what is limited.
+    pub key: [u8; 32],
+    /// Tries that are free at once.
+    pub burst: u32,
+    /// How long one takes to come back.
+    pub refill: Duration,
+    /// Whether failures count in a row: a success then gives back all of them, and else its own try.
+    pub in_a_row: bool,
+}
+
+/// Who tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trier {
+    /// A device that showed a token of a live session of the account.
+    Device(Uuid),
+    /// Somebody in the network of a live session of the account.
+    Neighbour(IpAddr),
+    /// Anybody else.
+    Stranger(IpAddr),
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The limits of a failed login. `account` is the address as it was typed, known or not, so that limits tell nothing.
+#[must_use]
+pub fn of_login(account: &str, trier: Trier) -> Vec<Limit> {
+    // Fifty at once, for as many programs that sign in at the same moment; one that guesses gets 1,440 tries a day more.
+    let here = |place: &[u8]| Limit {
+        key: key(b"login here", &[account.as_bytes(), place]),
+        burst: 50,
+        refill: MINUTE,
+        in_a_row: true,
+    };
+    // An office behind one address, each of whom mistypes a few times; successes give back what they took.
+    let by_network = |address| Limit {
+        key: key(b"login network", &[network(address).to_string().as_bytes()]),
+        burst: 100,
+        refill: Duration::from_secs(10),
+        in_a_row: false,
+    };
+    // No more than 100 failures in a row (NIST SP 800-63B section 5.2.2), then one at a time.
+    let anywhere = Limit {
+        key: key(b"login account", &[account.as_bytes()]),
+        burst: 100,
+        refill: Duration::from_mins(15),
+        in_a_row: true,
+    };
+    match trier {
+        Trier::Device(session) => vec![here(session.as_bytes())],
+        Trier::Neighbour(address) => vec![here(self::network(address).to_string().as_bytes()), by_network(address)],
+        Trier::Stranger(address) => {
+            vec![here(self::network(address).to_string().as_bytes()), by_network(address), anywhere]
+        }
+    }
+}
+
+/// The limits of a password change: who holds an access token may not guess the password with it.
+#[must_use]
+pub fn of_password_change(user_id: Uuid, session_id: Uuid) -> Vec<Limit> {
+    of_login(&user_id.to_string(), Trier::Device(session_id))
+}
+
+/// The limits of a registration: a hundred at once, for classrooms and tests, then one a minute.
+#[must_use]
+pub fn of_registration(address: IpAddr) -> Vec<Limit> {
+    vec![Limit {
+        key: key(b"register network", &[network(address).to_string().as_bytes()]),
+        burst: 100,
+        refill: MINUTE,
+        in_a_row: false,
+    }]
+}
+
+/// What one subscriber has at least: an IPv4 address, or an IPv6 network of 64 bits, in which addresses cost nothing.
+#[must_use]
+pub fn network(address: IpAddr) -> IpNet {
+    let width = if address.is_ipv4() { 32 } else { 64 };
+    IpNet::new(address, width).map_or(address.into(), |network| network.trunc())
+}
+
+/// Each part with its length, so that no two lists of parts give the same bytes.
+fn key(kind: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in std::iter::once(&kind).chain(parts) {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn keys(account: &str, trier: Trier) -> BTreeSet<[u8; 32]> {
+        of_login(account, trier).iter().map(|limit| limit.key).collect()
+    }
+
+    fn from(address: &str) -> Trier {
+        Trier::Stranger(address.parse().unwrap())
+    }
+
+    #[test]
+    fn ipv6_counts_by_64_bits_and_ipv4_by_address() {
+        let same = |a, b| keys("ada", from(a)) == keys("ada", from(b));
+        assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
+        assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
+    fn what_is_counted_apart_has_keys_of_its_own() {
+        let ada = keys("ada", from("192.0.2.1"));
+        assert_eq!(ada.len(), 3);
+        assert_eq!(ada.intersection(&keys("bob", from("192.0.2.1"))).count(), 1, "the network");
+        assert_eq!(ada.intersection(&keys("ada", from("192.0.2.2"))).count(), 1, "the account");
+        assert_eq!(ada.intersection(&keys("ada", Trier::Device(Uuid::nil()))).count(), 0);
+        assert_eq!(ada.intersection(&keys("ada", Trier::Neighbour("192.0.2.1".parse().unwrap()))).count(), 2);
+        let registration = of_registration("192.0.2.1".parse().unwrap());
+        assert!(registration.iter().all(|limit| !ada.contains(&limit.key)));
+        assert_ne!(keys("ab", Trier::Device(Uuid::nil())), keys("a", Trier::Device(Uuid::nil())));
+    }
+}

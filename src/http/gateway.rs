@@ -1,0 +1,93 @@
+//! For those in front and beside: gateways that ask about each request, and APIs that verify by themselves.
+
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use super::State;
+use super::bearer::CurrentUser;
+use super::error::{ApiError, Code};
+use crate::auth::{self, RevocationList};
+use crate::domain::field::FieldError;
+use crate::domain::place::Place;
+use crate::domain::revocation::{Revocation, Subject};
+
+/// Says whose request it is in headers, for nginx's `auth_request` and its like.
+pub(super) async fn check(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
+    let claims = caller.0;
+    state.into_inner().check(&claims).await?;
+    let mut answer = HttpResponse::NoContent();
+    // As UTF-8: addresses may have letters that are not ASCII.
+    let email = HeaderValue::from_bytes(claims.email.as_bytes());
+    answer
+        .insert_header(("x-auth-user-id", claims.sub.to_string()))
+        .insert_header(("x-auth-email", email.map_err(|_control| ApiError::of(Code::AccessTokenInvalid))?))
+        .insert_header(("x-auth-role", claims.role.as_str()))
+        .insert_header(("x-auth-session-id", claims.sid.to_string()));
+    Ok(answer.finish())
+}
+
+/// The query of `GET /api/auth/revocations`.
+#[derive(Deserialize)]
+pub(super) struct RevocationsQuery {
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RevocationsBody {
+    sessions: Vec<RevokedSession>,
+    users: Vec<RevokedUser>,
+    next: Place,
+    more: bool,
+    retention: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    server_time: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct RevokedSession {
+    id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    revoked_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct RevokedUser {
+    id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    revoked_at: OffsetDateTime,
+}
+
+impl From<RevocationList> for RevocationsBody {
+    fn from(list: RevocationList) -> Self {
+        let (mut sessions, mut users) = (Vec::new(), Vec::new());
+        for Revocation { subject, revoked_at } in list.revocations {
+            match subject {
+                Subject::Session(id) => sessions.push(RevokedSession { id, revoked_at }),
+                Subject::User(id) => users.push(RevokedUser { id, revoked_at }),
+            }
+        }
+        let (next, more, retention) = (list.next, list.more, list.retention.as_secs());
+        Self { sessions, users, next, more, retention, server_time: list.now }
+    }
+}
+
+pub(super) async fn revocations(
+    state: State,
+    caller: CurrentUser,
+    query: web::Query<RevocationsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let after = query.after.as_deref().map(|text| place(text).ok_or(())).transpose();
+    let after = after.map_err(|()| {
+        let message = "must be next of an earlier answer, or a time such as 2026-01-31T12:00:00Z";
+        auth::Error::InvalidFields(vec![FieldError::new("after", "invalid_place", message)])
+    })?;
+    Ok(HttpResponse::Ok().json(RevocationsBody::from(state.revocations(&caller.0, after).await?)))
+}
+
+fn place(text: &str) -> Option<Place> {
+    Place::parse(text).or_else(|| Place::before(OffsetDateTime::parse(text, &Rfc3339).ok()?))
+}

@@ -1,0 +1,83 @@
+//! Sessions as their user sees them.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::domain::session::{ListedSession, SessionPolicy};
+use crate::store::{Error, Parameter, Statements, query_all, query_one};
+
+/// As many sessions that are over as anybody looks through. Programs that log in for each run leave thousands.
+const MOST_ENDED: i64 = 100;
+
+/// The live sessions of a user and those that ended lately, newest login first.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list(
+    client: &impl Statements,
+    user_id: Uuid,
+    policy: &SessionPolicy,
+) -> Result<Vec<ListedSession>, Error> {
+    // Each half finds its rows by an index of its own, so that nobody waits for somebody's thousands.
+    let sql = "with open as (
+                 select *, least(expires_at, rotated_at + $2 * interval '1 second') as ends_at
+                 from sessions where user_id = $1 and ended_at is null
+               ), ended as (
+                 select *, least(expires_at, rotated_at + $2 * interval '1 second') as ends_at
+                 from sessions where user_id = $1 and ended_at is not null
+                 order by ended_at desc limit $4
+               ), alive_or_over as (
+                 select *, case when ends_at <= clock_timestamp() then ends_at end as over_at,
+                        case when ends_at <= clock_timestamp() then 'expired' end as over_by
+                 from open
+                 union all
+                 select *, ended_at, ended_by from ended
+               ), ranked as (
+                 select *, row_number() over (partition by over_at is null order by over_at desc) as rank
+                 from alive_or_over
+                 where over_at is null or over_at > clock_timestamp() - $3 * interval '1 second'
+               )
+               select id, label, user_agent, ip_address, created_at, rotated_at, ends_at, over_at, over_by,
+                      ended_ip_address
+               from ranked
+               where over_at is null or rank <= $4
+               order by created_at desc, id desc";
+    let parameters: [Parameter<'_>; 4] = [
+        (&user_id, Type::UUID),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+        (&policy.kept_after_end.as_secs_f64(), Type::FLOAT8),
+        (&MOST_ENDED, Type::INT8),
+    ];
+    query_all(client, sql, &parameters).await?.iter().map(listed).collect()
+}
+
+fn listed(row: &Row) -> Result<ListedSession, Error> {
+    Ok(ListedSession {
+        id: row.try_get("id")?,
+        label: row.try_get("label")?,
+        user_agent: row.try_get("user_agent")?,
+        ip_address: row.try_get("ip_address")?,
+        created_at: row.try_get("created_at")?,
+        last_used_at: row.try_get("rotated_at")?,
+        expires_at: row.try_get("ends_at")?,
+        ended_at: row.try_get("over_at")?,
+        ended_by: row.try_get("over_by")?,
+        ended_ip_address: row.try_get("ended_ip_address")?,
+    })
+}
+
+/// Whether a session is alive and its account open.
+///
+/// # Errors
+/// [`Error`].
+pub async fn is_live(client: &impl Statements, user_id: Uuid, id: Uuid, policy: &SessionPolicy) -> Result<bool, Error> {
+    let sql = "select exists (
+                 select from sessions s join users u on u.id = s.user_id
+                 where s.user_id = $1 and s.id = $2 and s.ended_at is null and u.disabled_at is null
+                   and least(s.expires_at, s.rotated_at + $3 * interval '1 second') > clock_timestamp()
+               ) as live";
+    let parameters: [Parameter<'_>; 3] =
+        [(&user_id, Type::UUID), (&id, Type::UUID), (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8)];
+    Ok(query_one(client, sql, &parameters).await?.try_get("live")?)
+}

@@ -1,0 +1,100 @@
+//! How statements reach Postgres: prepared once for each connection, or in one piece each time.
+
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::Error;
+
+/// A connection of the pool, lent for one piece of work.
+pub struct Connection {
+    pub(super) client: Client,
+    pub(super) prepared: bool,
+}
+
+/// A transaction on a connection.
+pub struct Transaction<'a> {
+    inner: deadpool_postgres::Transaction<'a>,
+    prepared: bool,
+}
+
+impl Connection {
+    pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
+        Ok(Transaction { inner: self.client.transaction().await?, prepared: self.prepared })
+    }
+}
+
+impl Transaction<'_> {
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+/// A value and its type: naming the type spares the server guessing it, and the SQL its casts.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// What statements can be run on: one alone on a connection, several that belong together on a transaction.
+pub trait Statements {
+    /// Runs a statement and gives its rows.
+    fn rows(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send;
+}
+
+impl Statements for Connection {
+    async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        if self.prepared {
+            prepared(&self.client, sql, parameters).await
+        } else {
+            Ok(self.client.query_typed(sql, parameters).await?)
+        }
+    }
+}
+
+impl Statements for Transaction<'_> {
+    async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        if self.prepared {
+            prepared(&self.inner, sql, parameters).await
+        } else {
+            Ok(self.inner.query_typed(sql, parameters).await?)
+        }
+    }
+}
+
+/// Planned and sent once, and by its name from then on. Poolers in transaction mode that do not know of this give a
+/// client's statements to another connection, where the name means nothing, or another client's statement.
+async fn prepared(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
+    let statement = client.prepare_typed_cached(sql, &types).await?;
+    Ok(client.query(&statement, &values).await?)
+}
+
+/// Runs a statement.
+pub(super) async fn query_all(
+    client: &impl Statements,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, Error> {
+    client.rows(sql, parameters).await
+}
+
+/// Runs a statement that gives one row or none.
+pub(super) async fn query_opt(
+    client: &impl Statements,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Option<Row>, Error> {
+    let mut rows = client.rows(sql, parameters).await?;
+    if rows.len() > 1 {
+        return Err(Error::Bug("a statement gave several rows".into()));
+    }
+    Ok(rows.pop())
+}
+
+/// Runs a statement that must give one row.
+pub(super) async fn query_one(client: &impl Statements, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
+    query_opt(client, sql, parameters).await?.ok_or_else(|| Error::Bug("a statement gave no row".into()))
+}

@@ -1,0 +1,232 @@
+//! The gateway's check and the list of revocations, as HTTP; tests/it/gateways.rs has a real gateway.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Account, Answer, PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
+
+async fn check(app: &TestApp, access_token: &str) -> Answer {
+    let request = app.anonymous().request(Method::GET, "/api/auth/check");
+    app.anonymous().send(request.bearer_auth(access_token)).await
+}
+
+async fn revocations(reader: &Account, query: &str) -> Answer {
+    reader.call(Method::GET, &format!("/api/auth/revocations{query}"), Value::Null).await
+}
+
+async fn as_role(app: &TestApp, email: &str, role: &str) -> Account {
+    app.register(email).await;
+    app.database.execute(&format!("update users set role = '{role}' where email = '{email}'")).await;
+    app.login(email).await
+}
+
+#[tokio::test]
+async fn a_good_token_is_waved_through_with_who_it_is() {
+    let app = TestApp::start().await;
+    let account = app.register("jürgen@bücher.example").await;
+    let answer = check(&app, &account.access_token).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let me = account.me().await;
+    assert_eq!(answer.header("x-auth-user-id"), me.text("id"));
+    assert_eq!(answer.headers["x-auth-email"].as_bytes(), me.text("email").as_bytes());
+    assert_eq!((answer.header("x-auth-role"), answer.header("x-auth-session-id")), ("user", &*account.session_id));
+}
+
+#[tokio::test]
+async fn a_bad_token_is_stopped() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    app.anonymous().get("/api/auth/check").await.assert_problem(401, "access_token_missing");
+    check(&app, "x.y.z").await.assert_problem(401, "access_token_invalid");
+    check(&app, &account.refresh_token).await.assert_problem(401, "access_token_invalid");
+    let (front, signature) = account.access_token.rsplit_once('.').unwrap();
+    let tampered = format!("{front}.{}", signature.chars().rev().collect::<String>());
+    let answer = check(&app, &tampered).await;
+    answer.assert_problem(401, "access_token_invalid");
+    assert!(answer.header("x-auth-user-id").is_empty());
+}
+
+#[tokio::test]
+async fn a_token_of_an_ended_session_is_stopped_within_seconds_and_others_are_not() {
+    let app = TestApp::start().await;
+    let phone = app.register("ada@example.com").await;
+    let laptop = app.login("ada@example.com").await;
+    assert_eq!(check(&app, &phone.access_token).await.status, 204);
+    phone.logout().await;
+    let started = Instant::now();
+    wait_until("the check has heard", async || check(&app, &phone.access_token).await.status == 401).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    check(&app, &phone.access_token).await.assert_problem(401, "access_token_invalid");
+    assert_eq!(check(&app, &laptop.access_token).await.status, 204);
+
+    disable(&app.store, "ada@example.com").await;
+    wait_until("the check has heard", async || check(&app, &laptop.access_token).await.status == 401).await;
+}
+
+#[tokio::test]
+async fn the_first_check_knows_of_earlier_logouts() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    account.logout().await;
+    check(&app, &account.access_token).await.assert_problem(401, "access_token_invalid");
+}
+
+#[tokio::test]
+async fn many_checks_ask_the_database_once_a_second_at_most() {
+    let app = TestApp::on(TestDatabase::counting().await, &[]).await;
+    let account = app.register("ada@example.com").await;
+    app.database.statements().await;
+    let started = Instant::now();
+    for _ in 0..300 {
+        assert_eq!(check(&app, &account.access_token).await.status, 204);
+    }
+    let most = 2 + started.elapsed().as_secs() as i64;
+    let asked = app.database.statements().await;
+    assert!((1..=most).contains(&asked), "{asked} statements");
+}
+
+#[tokio::test]
+async fn checks_go_on_without_the_database() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    let caller = server.anonymous();
+    let account = caller.register("ada@example.com").await;
+    let gone = Account::of(caller.clone(), "", &caller.login("ada@example.com", PASSWORD).await);
+    gone.logout().await;
+    let check =
+        async |account: &Account| account.call(Method::GET, "/api/auth/check", Value::Null).await.status.as_u16();
+    assert_eq!((check(&account).await, check(&gone).await), (204, 401));
+
+    database.execute("alter table sessions rename to hidden").await;
+    wait_until("it has asked in vain", async || {
+        assert_eq!((check(&account).await, check(&gone).await), (204, 401));
+        server.log().contains("revoked tokens were not heard of")
+    })
+    .await;
+    assert_eq!((check(&account).await, check(&gone).await), (204, 401));
+}
+
+#[tokio::test]
+async fn of_many_first_checks_at_once_none_goes_by_an_empty_list() {
+    for _ in 0..5 {
+        let app = TestApp::start().await;
+        let account = app.register("ada@example.com").await;
+        account.logout().await;
+        let checks: Vec<_> = (0..20)
+            .map(|_| {
+                let request =
+                    app.anonymous().request(Method::GET, "/api/auth/check").bearer_auth(&account.access_token);
+                tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+            })
+            .collect();
+        for check in checks {
+            assert_eq!(check.await.unwrap(), 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_list_has_what_was_revoked_lately_and_only_for_programs_and_administrators() {
+    let app = TestApp::start().await;
+    let reader = as_role(&app, "api@example.com", "service").await;
+    let ada = app.register("ada@example.com").await;
+    let bob = app.register("bob@example.com").await;
+    ada.logout().await;
+    disable(&app.store, "bob@example.com").await;
+    let bob_id =
+        app.database.rows("select id::text from users where email = 'bob@example.com'").await[0].get::<_, String>(0);
+
+    let answer = revocations(&reader, "").await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let ids = |list: &str| -> Vec<String> {
+        answer.body[list].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("sessions"), [ada.session_id.clone(), bob.session_id.clone()]);
+    assert_eq!(ids("users"), [bob_id]);
+    assert_eq!((&answer.body["more"], &answer.body["retention"]), (&json!(false), &json!(610)));
+
+    assert_eq!(revocations(&as_role(&app, "root@example.com", "admin").await, "").await.status, 200);
+    revocations(&app.register("eve@example.com").await, "").await.assert_problem(403, "forbidden");
+    app.anonymous().get("/api/auth/revocations").await.assert_problem(401, "access_token_missing");
+}
+
+#[tokio::test]
+async fn whoever_goes_on_from_the_last_answer_misses_nothing() {
+    let app = TestApp::start().await;
+    let reader = as_role(&app, "api@example.com", "service").await;
+    let mut other = app.database.client().await;
+    let slow = other.transaction().await.unwrap();
+    let late = app.register("late@example.com").await;
+    let early = app.register("early@example.com").await;
+    slow.execute(
+        "update sessions set ended_at = clock_timestamp(), ended_by = 'logout' where id = $1::text::uuid",
+        &[&late.session_id],
+    )
+    .await
+    .unwrap();
+    early.logout().await;
+
+    let first = revocations(&reader, "").await;
+    slow.commit().await.unwrap();
+    let second = revocations(&reader, &format!("?after={}", first.text("next"))).await;
+
+    assert!(first.body["sessions"].to_string().contains(&early.session_id));
+    assert!(!first.body["sessions"].to_string().contains(&late.session_id));
+    assert!(second.body["sessions"].to_string().contains(&late.session_id), "{second:?}");
+}
+
+#[tokio::test]
+async fn sessions_that_ended_at_the_same_moment_are_all_told() {
+    let app = TestApp::start().await;
+    let reader = as_role(&app, "api@example.com", "service").await;
+    app.database
+        .execute(
+            "insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, ended_at, ended_by)
+             select id, gen_random_uuid(), sha256('x'), now(), now(), now() + interval '1 day', now(), 'revoked'
+             from users, generate_series(1, 4500) n",
+        )
+        .await;
+    let first = revocations(&reader, "").await;
+    let second = revocations(&reader, &format!("?after={}", first.text("next"))).await;
+    let third = revocations(&reader, &format!("?after={}", second.text("next"))).await;
+    let told = [&first, &second, &third].map(|part| part.body["sessions"].as_array().unwrap().len());
+    assert_eq!((told, &third.body["more"]), ([2000, 2000, 500], &json!(false)));
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_parts_and_has_nothing_that_is_over() {
+    let app = TestApp::start().await;
+    let reader = as_role(&app, "api@example.com", "service").await;
+    app.database
+        .execute(
+            "insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, ended_at, ended_by)
+             select id, gen_random_uuid(), sha256('x'), now(), now(), now() + interval '1 day',
+                    now() - interval '1 millisecond' * n * 100, 'logout'
+             from users, generate_series(1, 7000) n",
+        )
+        .await;
+    let (mut seen, mut query) = (std::collections::BTreeSet::new(), String::new());
+    loop {
+        let answer = revocations(&reader, &query).await;
+        let sessions = answer.body["sessions"].as_array().unwrap();
+        assert!(sessions.len() <= 2000);
+        seen.extend(sessions.iter().map(|session| session["id"].as_str().unwrap().to_owned()));
+        if answer.body["more"] == false {
+            break;
+        }
+        query = format!("?after={}", answer.text("next"));
+    }
+    // Those of the last 610 seconds, of 700.
+    assert!((5900..=6100).contains(&seen.len()), "{}", seen.len());
+    let a_minute_ago = time::OffsetDateTime::now_utc() - std::time::Duration::from_mins(1);
+    let a_minute_ago = a_minute_ago.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let lately = revocations(&reader, &format!("?after={a_minute_ago}")).await;
+    let lately = lately.body["sessions"].as_array().unwrap().len();
+    assert!((500..=620).contains(&lately), "{lately}");
+    for after in ["yesterday", "9999-12-31T23:59:59-00:01", "1969-12-31T23:59:59Z", ""] {
+        revocations(&reader, &format!("?after={after}")).await.assert_invalid(&[("after", "invalid_place")]);
+    }
+}

@@ -1,0 +1,129 @@
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Account, Answer, PASSWORD, TestApp, wait_until};
+
+const NEW: &str = "a quite different password";
+
+async fn change(account: &Account, body: Value) -> Answer {
+    account.call(Method::POST, "/api/auth/password", body).await
+}
+
+fn to_new() -> Value {
+    json!({"current_password": PASSWORD, "new_password": NEW})
+}
+
+#[tokio::test]
+async fn a_changed_password_opens_and_the_old_one_does_not() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    assert_eq!(change(&account, to_new()).await.body, json!({"ended": 0}));
+    app.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(401, "invalid_credentials");
+    assert_eq!(app.anonymous().login("ada@example.com", NEW).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_password_change_ends_the_other_sessions_and_keeps_its_own() {
+    let app = TestApp::start().await;
+    let mut bystander = app.register("bob@example.com").await;
+    let phone = app.register("ada@example.com").await;
+    let mut laptop = app.login("ada@example.com").await;
+
+    let answer = change(&laptop, to_new()).await;
+
+    assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!({"ended": 1})));
+    let refused = phone.caller.refresh(&phone.refresh_token).await;
+    refused.assert_problem(401, "session_ended");
+    assert_eq!(refused.body["ended_by"], "password_changed");
+    laptop.refresh().await;
+    bystander.refresh().await;
+}
+
+#[tokio::test]
+async fn other_sessions_go_on_if_that_is_asked_for() {
+    let app = TestApp::start().await;
+    let mut phone = app.register("ada@example.com").await;
+    let mut laptop = app.login("ada@example.com").await;
+    let mut body = to_new();
+    body["keep_other_sessions"] = json!(true);
+    assert_eq!(change(&laptop, body).await.body, json!({"ended": 0}));
+    phone.refresh().await;
+    laptop.refresh().await;
+}
+
+#[tokio::test]
+async fn without_the_current_password_nothing_changes() {
+    let app = TestApp::start().await;
+    let mut phone = app.register("ada@example.com").await;
+    let laptop = app.login("ada@example.com").await;
+    let wrong = json!({"current_password": "wrong password", "new_password": NEW});
+    change(&laptop, wrong).await.assert_problem(401, "invalid_credentials");
+    phone.refresh().await;
+    assert_eq!(app.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+    assert!(phone.event_kinds().await.contains(&"password_change_failed".to_owned()));
+    app.anonymous().post("/api/auth/password", to_new()).await.assert_problem(401, "access_token_missing");
+}
+
+#[tokio::test]
+async fn every_broken_rule_of_a_password_change_is_told_at_once() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    change(&account, json!({})).await.assert_invalid(&[("current_password", "required"), ("new_password", "required")]);
+    let short = json!({"current_password": PASSWORD, "new_password": "short"});
+    change(&account, short).await.assert_invalid(&[("new_password", "too_short")]);
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_one_wins_and_the_other_finds_its_password_old() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.execute("select from users for update", &[]).await.unwrap();
+
+    let changes: Vec<_> = ["the first new password", "the second new password"]
+        .map(|new| {
+            let (caller, token) = (account.caller.clone(), account.access_token.clone());
+            tokio::spawn(async move {
+                let request = caller.request(Method::POST, "/api/auth/password").bearer_auth(token);
+                let body = json!({"current_password": PASSWORD, "new_password": new});
+                (new, caller.send(request.json(&body)).await.status.as_u16())
+            })
+        })
+        .into_iter()
+        .collect();
+    wait_until("both wait to write", async || app.database.waiting_for_locks().await == 2).await;
+    holder.commit().await.unwrap();
+
+    let mut statuses = Vec::new();
+    for change in changes {
+        let (new, status) = change.await.unwrap();
+        statuses.push(status);
+        assert_eq!(app.anonymous().login("ada@example.com", new).await.status.as_u16(), status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401]);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_the_passwords_are_hashed_changes_nothing() {
+    let app = TestApp::start().await;
+    let thief = app.register("ada@example.com").await;
+    let mut owner = app.login("ada@example.com").await;
+    // Holds the user's row as a logout everywhere does.
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.execute("select from users for no key update", &[]).await.unwrap();
+    let (caller, token) = (thief.caller.clone(), thief.access_token.clone());
+    let changing = tokio::spawn(async move {
+        caller.send(caller.request(Method::POST, "/api/auth/password").bearer_auth(token).json(&to_new())).await
+    });
+    wait_until("the change waits to write", async || app.database.waiting_for_locks().await == 1).await;
+    let end = "update sessions set ended_at = now(), ended_by = 'logout_all' where id = $1::text::uuid";
+    holder.execute(end, &[&thief.session_id]).await.unwrap();
+    holder.commit().await.unwrap();
+
+    changing.await.unwrap().assert_problem(401, "access_token_invalid");
+    owner.refresh().await;
+    assert_eq!(app.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+}

@@ -1,0 +1,140 @@
+//! A real Chromium without a window, by way of its `WebDriver` server.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::find_program;
+
+/// A browser with a profile of its own and one window. Every name leads it to this machine, and it trusts every
+/// certificate.
+pub(crate) struct Browser {
+    http: reqwest::Client,
+    session: String,
+    _driver: Driver,
+}
+
+/// What a machine must have to run one.
+pub(crate) struct BrowserPrograms {
+    driver: PathBuf,
+    browser: PathBuf,
+}
+
+impl Browser {
+    pub(crate) fn programs() -> Option<BrowserPrograms> {
+        let browsers = ["google-chrome", "google-chrome-stable", "chromium", "chromium-browser"];
+        let driver = find_program(&["chromedriver"], &["/usr/lib/chromium", "/usr/lib/chromium-browser"])?;
+        Some(BrowserPrograms { driver, browser: find_program(&browsers, &[])? })
+    }
+
+    pub(crate) async fn start() -> Self {
+        let programs = Self::programs().unwrap();
+        let driver = Driver::start(&programs.driver);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let arguments = [
+            "--headless=new",
+            // Its sandbox does not work for root, nor in most containers. It sees no page but those of the tests.
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+            "--host-resolver-rules=MAP * 127.0.0.1",
+        ];
+        let options = json!({"binary": programs.browser, "args": arguments});
+        let capabilities = json!({"acceptInsecureCerts": true, "goog:chromeOptions": options});
+        let sessions = format!("http://127.0.0.1:{}/session", driver.port);
+        let body = json!({"capabilities": {"alwaysMatch": capabilities}});
+        let opened = value_of(http.post(&sessions).json(&body)).await;
+        let session = format!("{sessions}/{}", opened["sessionId"].as_str().unwrap());
+        Self { http, session, _driver: driver }
+    }
+
+    /// Loads a page, as if its address were typed.
+    pub(crate) async fn goto(&self, url: &str) {
+        self.command("url", json!({ "url": url })).await;
+    }
+
+    /// Where it is now, after whatever it is loading.
+    pub(crate) async fn url(&self) -> String {
+        let url = value_of(self.http.get(format!("{}/url", self.session))).await;
+        url.as_str().unwrap().to_owned()
+    }
+
+    /// Runs the body of an async function in the page, with `args` as its only variable. Gives what it returns, or
+    /// `{"error": …}` with what it throws.
+    pub(crate) async fn run(&self, script: &str, args: Value) -> Value {
+        let script = format!(
+            "const [args, tell] = arguments;
+             (async () => {{ {script} }})().then(tell, error => tell({{error: String(error)}}));"
+        );
+        self.command("execute/async", json!({"script": script, "args": [args]})).await
+    }
+
+    /// Every cookie of every site, also those that no script can read, as the `DevTools` protocol describes them.
+    pub(crate) async fn cookies(&self) -> Vec<Value> {
+        let answer = self.command("goog/cdp/execute", json!({"cmd": "Storage.getCookies", "params": {}})).await;
+        answer["cookies"].as_array().unwrap().clone()
+    }
+
+    async fn command(&self, name: &str, body: Value) -> Value {
+        value_of(self.http.post(format!("{}/{name}", self.session)).json(&body)).await
+    }
+}
+
+async fn value_of(request: reqwest::RequestBuilder) -> Value {
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let value = answer["value"].clone();
+    assert!(value["stacktrace"].is_null(), "{}: {}", value["error"], value["message"]);
+    value
+}
+
+/// The server that starts, commands and ends browsers, and the folder that all of them write to.
+struct Driver {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Driver {
+    fn start(program: &PathBuf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new(program)
+            .arg("--port=0")
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port =
+            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        // It goes on writing to this pipe, and must not find it closed.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, port: port.expect("chromedriver names its port"), _folder: folder }
+    }
+
+    /// Asks it to end its browsers and then itself: browsers survive a driver that is killed.
+    fn shut_down(&self) -> std::io::Result<usize> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", self.port)?;
+        stream.read_to_end(&mut Vec::new())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.shut_down().is_err() {
+            drop(self.process.kill());
+        }
+        drop(self.process.wait());
+    }
+}
