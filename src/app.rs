@@ -16,6 +16,7 @@ use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
 use crate::http::browser::Browsers;
 use crate::http::client_address::Proxies;
+use crate::http::connections::{self, Connections};
 use crate::http::{self, ShuttingDown, Surroundings};
 use crate::store::migrations::{MigrationError, migrate};
 use crate::store::{SetupError, Store};
@@ -25,6 +26,7 @@ use crate::telemetry::chain;
 pub struct App {
     server: Server,
     address: SocketAddr,
+    connections: Connections,
     shutting_down: ShuttingDown,
     database: Database,
     store: Store,
@@ -100,7 +102,8 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
         };
-        let state = auth.clone();
+        let connections = Connections::new(settings.server.max_connections);
+        let (state, newcomers) = (auth.clone(), connections.clone());
         let factory = move || {
             ActixApp::new()
                 .wrap(outside.browsers.cors())
@@ -112,6 +115,11 @@ impl App {
         };
         let server = HttpServer::new(factory)
             .workers(workers)
+            .on_connect(move |stream, data| newcomers.open(stream, data))
+            .client_request_timeout(connections::HEAD)
+            .keep_alive(connections::KEEP_ALIVE)
+            // Beyond its own limit, which makes newcomers wait, where ours makes room for them.
+            .max_connections(2 * connections.limit())
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
             .disable_signals()
             .bind((settings.server.host, settings.server.port))
@@ -122,6 +130,7 @@ impl App {
         Ok(Self {
             server,
             address,
+            connections,
             shutting_down,
             database: settings.database,
             store,
@@ -175,6 +184,7 @@ impl App {
         let outcome = tokio::select! {
             served = &mut serving => return served.unwrap_or_else(|join| Err(std::io::Error::other(join))).map_err(AppError::Serve),
             error = failing => Err(error),
+            never = self.connections.watch() => match never {},
             () = stop => Ok(()),
         };
         tracing::info!("stopping; requests in flight may finish");

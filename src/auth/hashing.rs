@@ -93,10 +93,18 @@ impl Hashing {
         let work = move || {
             // Held by the work itself: a caller who goes away does not make room for more than the cores can do.
             let _held = core;
+            yield_to_others();
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
+}
+
+/// Lets the threads that answer requests, and a database on this machine, go before this one. Only Linux counts this by
+/// thread; elsewhere it would slow them all.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    let _where_it_may_not = rustix::process::setpriority_process(None, 10);
 }
 
 /// The work that is missing to one hash at `cost` after one at `spent`: each step of cost doubles it, so the hashes at

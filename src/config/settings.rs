@@ -50,6 +50,8 @@ pub struct Server {
     pub port: u16,
     /// 0 for one a core.
     pub workers: usize,
+    /// Clients connected at once.
+    pub max_connections: usize,
     /// Grace for requests in flight at shutdown.
     pub shutdown_timeout: Duration,
     /// Where people reach it, if that is known.

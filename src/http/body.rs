@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Code};
+use super::has_come_whole;
 use crate::auth;
 use crate::domain::field::FieldError;
 
@@ -31,9 +32,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
         let bytes = web::Bytes::from_request(request, payload);
+        let request = request.clone();
         Box::pin(async move {
             let bytes =
                 tokio::time::timeout(READ_LIMIT, bytes).await.map_err(|_elapsed| ApiError::of(Code::RequestTimeout))?;
+            has_come_whole(&request);
             let bytes = bytes.map_err(|error| unreadable(&error))?;
             if bytes.is_empty() {
                 return Ok(Self(parse(b"{}")?));

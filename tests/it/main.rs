@@ -23,6 +23,7 @@ mod architecture;
 mod browser;
 mod client_address;
 mod config;
+mod connections;
 mod dev;
 mod docs;
 mod faults;

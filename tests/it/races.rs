@@ -50,12 +50,6 @@ impl Aim {
         Self { start_micros: 0, step_micros: 500, was_first: None }
     }
 
-    /// How long the contestant, and then whom it meets, wait before they start.
-    fn pauses(&self) -> (Duration, Duration) {
-        let pause = |micros: i64| Duration::from_micros(micros.max(0).unsigned_abs());
-        (pause(self.start_micros), pause(-self.start_micros))
-    }
-
     fn learn(&mut self, was_first: bool) {
         self.step_micros = match self.was_first.replace(was_first) {
             Some(before) if before != was_first => (self.step_micros / 2).max(100),
@@ -64,6 +58,13 @@ impl Aim {
         };
         self.start_micros += if was_first { self.step_micros } else { -self.step_micros };
     }
+}
+
+/// How long each contestant, and at last whom they meet, waits for its start; one of them does not wait at all.
+fn pauses<const N: usize>(aims: [&Aim; N]) -> ([Duration; N], Duration) {
+    let earliest = aims.iter().map(|aim| aim.start_micros).fold(0, i64::min);
+    let pause = |start: i64| Duration::from_micros((start - earliest).unsigned_abs());
+    (aims.map(|aim| pause(aim.start_micros)), pause(0))
 }
 
 async fn after<T>(pause: Duration, what: impl Future<Output = T>) -> T {
@@ -121,7 +122,7 @@ async fn nothing_lives_after(two: &TwoServers, end: impl AsyncFn(&Account)) {
         two.database.execute("update users set disabled_at = null").await;
         let account = two.login(email).await;
 
-        let (start, end_start) = aim.pauses();
+        let ([start], end_start) = pauses([&aim]);
         let refreshes = after(start, present(&callers, &account.refresh_token));
         let (answers, ()) = tokio::join!(refreshes, after(end_start, end(&account)));
         aim.learn(2 * successes(&answers) > answers.len());
@@ -176,12 +177,7 @@ async fn p10_no_refresh_and_no_login_survives_a_password_change() {
         let (old, new) = (password(round), password(round + 1));
         let phone = Account::of(callers[0].clone(), email, &callers[0].login(email, &old).await);
 
-        // Either may have to start before the change: whoever waits least starts at once.
-        let (refresh_start, change_after_refresh) = refresh_aim.pauses();
-        let (login_start, change_after_login) = login_aim.pauses();
-        let change_start = change_after_refresh.max(change_after_login);
-        let refresh_start = refresh_start + change_start - change_after_refresh;
-        let login_start = login_start + change_start - change_after_login;
+        let ([refresh_start, login_start], change_start) = pauses([&refresh_aim, &login_aim]);
         let change = async {
             let body = json!({"current_password": old, "new_password": new});
             let answer = laptop.call(Method::POST, "/api/auth/password", body).await;
@@ -223,7 +219,7 @@ async fn p10_no_login_before_a_logout_everywhere_survives_it() {
     for round in 0..ROUNDS {
         let laptop = two.login(email).await;
         let caller = two.servers[1].anonymous();
-        let (login_start, ending_start) = aim.pauses();
+        let ([login_start], ending_start) = pauses([&aim]);
         let (login, ending) = tokio::join!(
             after(login_start, caller.login(email, PASSWORD)),
             after(ending_start, laptop.logout_all(json!({})))
