@@ -6,12 +6,13 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App as ActixApp, HttpServer, web};
+use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::sweep::Sweep;
 use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys};
 use crate::config::{Database, Settings};
-use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
+use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, LEEWAY, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
 use crate::http::browser::Browsers;
@@ -260,6 +261,17 @@ pub fn asked_to_stop() -> Result<impl Future<Output = ()>, AppError> {
     Ok(async { first.await.unwrap_or_default() })
 }
 
+/// Nothing is decided by the clock of this machine but whether an access token is over.
+fn compare_clocks(database: OffsetDateTime) {
+    let ahead = OffsetDateTime::now_utc() - database;
+    if ahead.abs() > LEEWAY {
+        tracing::warn!(
+            seconds_ahead = ahead.whole_seconds(),
+            "this machine's clock and the database's differ: access tokens end too early or too late here. Let NTP set both"
+        );
+    }
+}
+
 /// Migrates if told to, then waits until the schema is there.
 async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
     let mut pause = FIRST_RETRY;
@@ -273,8 +285,9 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
         };
         let reason: Box<dyn std::error::Error + Send + Sync> = match attempt.await {
             Ok(()) => match store.check_ready().await {
-                Ok(()) => {
+                Ok(now) => {
                     tracing::info!(database = %database.url, "ready");
+                    compare_clocks(now);
                     return Ok(());
                 }
                 Err(error) => Box::new(error),

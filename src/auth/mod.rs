@@ -160,7 +160,8 @@ impl Auth {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] with the reason.
     pub async fn check_ready(&self) -> Result<(), Error> {
-        Ok(self.store.check_ready().await?)
+        self.store.check_ready().await?;
+        Ok(())
     }
 }
 

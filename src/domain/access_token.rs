@@ -14,8 +14,8 @@ use super::secret::Secret;
 use super::session::LiveSession;
 use super::user::Role;
 
-/// How far clocks of this service's own processes may differ, in seconds. Other verifiers choose their own.
-pub(super) const LEEWAY_SECONDS: u64 = 5;
+/// How far the clocks of this service's processes may be from the database's. Other verifiers choose their own.
+pub const LEEWAY: Duration = Duration::from_secs(5);
 
 /// What tokens say besides who they are for.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ impl AccessTokens {
         let mut header = Header::new(Algorithm::HS256);
         header.typ = Some(policy.typ.clone());
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS;
+        validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&policy.issuer]);

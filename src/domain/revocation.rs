@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::access_token::{Claims, LEEWAY_SECONDS};
+use super::access_token::{Claims, LEEWAY};
 use super::place::Place;
 
 /// What was revoked.
@@ -39,7 +39,7 @@ impl Revocation {
 /// How long a revocation matters: as long as an access token may live, and the difference between two clocks.
 #[must_use]
 pub fn retention(access_token_ttl: Duration) -> Duration {
-    access_token_ttl + Duration::from_secs(2 * LEEWAY_SECONDS)
+    access_token_ttl + 2 * LEEWAY
 }
 
 /// The revocations that can still matter: those of the last access-token lifetime.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use time::OffsetDateTime;
+
 use super::error::{passes, without_values};
 use super::{Connection, Error, Store, set_limits, tls};
 use crate::config;
@@ -110,21 +112,23 @@ async fn lock(client: &Client) -> Result<(), MigrationError> {
 }
 
 impl Store {
-    /// Whether Postgres answers within a second and has every table this program needs.
+    /// Whether Postgres answers within a second and has every table this program needs; gives the time of its clock.
     ///
     /// # Errors
     /// [`Error::Unavailable`] with the reason.
-    pub async fn check_ready(&self) -> Result<(), Error> {
-        let version = self.run_within(READY_LIMIT, applied_version).await?;
+    pub async fn check_ready(&self) -> Result<OffsetDateTime, Error> {
+        let (version, now) = self.run_within(READY_LIMIT, applied_version).await?;
         if version < newest_version() {
             let reason = format!("the schema is at version {version}, this program needs {}", newest_version());
             return Err(Error::NotSetUp(reason.into()));
         }
-        Ok(())
+        Ok(now)
     }
 }
 
-async fn applied_version(client: &mut Connection) -> Result<i32, Error> {
-    let sql = "select coalesce(max(version), 0)::int4 as version from refinery_schema_history";
-    Ok(super::query_one(client, sql, &[]).await?.try_get("version")?)
+async fn applied_version(client: &mut Connection) -> Result<(i32, OffsetDateTime), Error> {
+    let sql =
+        "select coalesce(max(version), 0)::int4 as version, clock_timestamp() as now from refinery_schema_history";
+    let row = super::query_one(client, sql, &[]).await?;
+    Ok((row.try_get("version")?, row.try_get("now")?))
 }

@@ -72,7 +72,7 @@ fn every_kind_of_event_and_every_code_of_a_field_is_documented() {
 #[test]
 fn every_promise_names_tests_that_exist() {
     let lifecycle = read("docs/token-lifecycle.md");
-    let tests = ["rotation", "races", "forgery", "api/login", "api/sessions"]
+    let tests = ["rotation", "races", "forgery", "clock", "api/login", "api/sessions"]
         .map(|name| read(&format!("tests/it/{name}.rs")))
         .concat();
     let promises: Vec<&str> = lifecycle.lines().filter(|line| line.starts_with("| P")).collect();

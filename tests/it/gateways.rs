@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    Account, Anonymous, JWT_SECRET, Nginx, PASSWORD, ServerProcess, TestApp, TestDatabase, free_port, skipped,
+    Account, Anonymous, JWT_SECRET, Nginx, PASSWORD, ServerProcess, TestApp, TestDatabase, claims, free_port, skipped,
     wait_until,
 };
 
@@ -110,11 +109,6 @@ fn no_nginx() -> bool {
         skipped("NGINX", "apt-get install nginx");
     }
     none
-}
-
-fn claims(access_token: &str) -> Value {
-    let claims = access_token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
 }
 
 fn signed(claims: &Value, secret: &str) -> String {

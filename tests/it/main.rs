@@ -22,6 +22,7 @@ mod api;
 mod architecture;
 mod browser;
 mod client_address;
+mod clock;
 mod config;
 mod connections;
 mod dev;

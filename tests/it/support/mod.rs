@@ -11,7 +11,7 @@ mod programs;
 mod tls_postgres;
 mod way;
 
-pub(crate) use app::{Account, Anonymous, Answer, TestApp};
+pub(crate) use app::{Account, Anonymous, Answer, TestApp, claims};
 pub(crate) use browser::Browser;
 pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
 pub(crate) use dice::Dice;
