@@ -5,7 +5,7 @@ CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways bench lint deny fmt check image clean postgres
+.PHONY: help run test ways bench siege lint deny fmt check image clean postgres
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 
 bench: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep
+
+siege: postgres ## Attack a server in four ways and measure what everybody else notices; takes half an hour, on Linux
+	$(CARGO) bench --locked --bench siege
 
 lint: ## Format, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --check
