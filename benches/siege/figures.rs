@@ -17,7 +17,12 @@ pub(crate) struct Figures(Vec<Duration>);
 impl Tally {
     /// Adds a call that was due at that moment.
     pub(crate) fn add(&mut self, due: Instant, answer: &Result<Answer>) {
-        self.0.entry(outcome(answer)).or_default().push(due.elapsed());
+        self.add_after(due.elapsed(), answer);
+    }
+
+    /// Adds a call that was answered so long after its moment.
+    pub(crate) fn add_after(&mut self, after: Duration, answer: &Result<Answer>) {
+        self.0.entry(outcome(answer)).or_default().push(after);
     }
 
     pub(crate) fn append(&mut self, other: Self) {

@@ -49,7 +49,7 @@ async fn besiege(throttling: bool, seconds: u32) -> Vec<String> {
     let mut flooded = Duration::ZERO;
     while flooded < length {
         devices = round(devices, QUIET, &mut without).await;
-        let window = FLOODED.min(length - flooded);
+        let window = FLOODED.min(length.saturating_sub(flooded));
         let flooding = tokio::spawn(Arc::clone(&flood).run(capacity * TIMES, window));
         devices = round(devices, window, &mut with).await;
         answers.append(flooding.await.unwrap());

@@ -4,7 +4,7 @@
 //!
 //! - `flood`: seconds of logins at ten times what can be hashed, while devices refresh.
 //! - `slow`: seconds of 5,000 connections that dawdle, while clients come and go.
-//! - `guessing`: wrong passwords for one account from as many networks, while its owner signs in; then how many at once.
+//! - `guessing`: wrong passwords for one account from as many networks, while its owner signs in; then how many connections.
 //! - `timing`: logins with a known address, and with an unknown one, which must take the same time.
 //!
 //! The program runs as it is installed, with less than 256 MB and the usual limit of open files, over a Postgres that

@@ -30,12 +30,15 @@ const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writ
 /// Ends the server when this process is gone, whatever ended it: the kernel closes our end of the pipe.
 const GUARD: &str = "trap '' HUP INT TERM; cat; kill -KILL \"$0\" 2>/dev/null";
 
+/// What it logged as its own fault, and how often.
+type Errors = BTreeMap<String, u32>;
+
 /// A server under attack, which takes the caller's word (`X-Forwarded-For`) for where requests come from.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
     guard: Child,
-    errors: Arc<Mutex<Vec<String>>>,
+    errors: Arc<Mutex<Errors>>,
     database: Client,
     _cluster: Cluster,
 }
@@ -62,7 +65,7 @@ impl Server {
             .unwrap();
         let stderr = child.stderr.take().unwrap();
         let (tell, listening) = mpsc::channel();
-        let errors = Arc::new(Mutex::new(Vec::new()));
+        let errors: Arc<Mutex<Errors>> = Arc::default();
         let kept = Arc::clone(&errors);
         std::thread::spawn(move || read_log(stderr, &tell, &kept));
         // From here on a panic ends the server.
@@ -113,7 +116,9 @@ impl Server {
 
     /// What is wrong with the server itself: that it is gone, and what it logged at level ERROR.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
-        let mut complaints: Vec<String> = self.errors.lock().unwrap().clone();
+        let errors = self.errors.lock().unwrap();
+        let mut complaints: Vec<String> =
+            errors.iter().map(|(text, times)| format!("logged {times} times: {text}")).collect();
         complaints.extend(self.child.try_wait().unwrap().map(|status| format!("the server ended: {status}")));
         complaints
     }
@@ -165,14 +170,15 @@ fn with_usual_files<T>(start: impl FnOnce() -> T) -> T {
 }
 
 /// Tells the address, keeps errors, and drops the rest, which must be read for the server to go on.
-fn read_log(stderr: ChildStderr, tell: &mpsc::Sender<SocketAddr>, errors: &Mutex<Vec<String>>) {
+fn read_log(stderr: ChildStderr, tell: &mpsc::Sender<SocketAddr>, errors: &Mutex<Errors>) {
     let mut lines = BufReader::with_capacity(1 << 16, stderr);
     let (mut line, mut told) = (Vec::new(), false);
     while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         // The level stands behind the time, and nothing that clients say stands before it.
         let level = line.get(..80).unwrap_or(&line);
         if level.windows(7).any(|part| part == b"\"ERROR\"") {
-            errors.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            let event: Value = serde_json::from_slice(&line).unwrap_or_default();
+            *errors.lock().unwrap().entry(format!("{} {}", event["message"], event["error"])).or_default() += 1;
         } else if !told {
             let event: Value = serde_json::from_slice(&line).unwrap_or_default();
             let address = event["address"].as_str().and_then(|address| address.parse().ok());

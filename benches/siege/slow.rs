@@ -1,6 +1,6 @@
 //! Connections that dawdle, each in one of five ways, while clients come and go.
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -154,6 +154,11 @@ async fn round(clients: Vec<Person>, name: &'static str, length: Duration, calls
                 if due >= started + length {
                     break;
                 }
+                if started.elapsed() > length {
+                    // Calls before it hung for so long that its time is over.
+                    calls.0[2].add_after(due.elapsed(), &Err(ErrorKind::TimedOut.into()));
+                    continue;
+                }
                 sleep_until(due.into()).await;
                 match (second + n * ROUND / CLIENTS) % ROUND {
                     7 => {
@@ -221,7 +226,9 @@ async fn hold(mut stream: TcpStream, way: Way) -> Result<()> {
         }
         Way::SecondHead => {
             stream.write_all(REQUEST.as_bytes()).await?;
-            stream.read(&mut [0; 2_048]).await?;
+            if stream.read(&mut [0; 2_048]).await? == 0 {
+                return Ok(());
+            }
             drip(stream, "GET /health/live HTTP/1.1\r\nHost: siege\r\nX-Slow: ").await?;
         }
         Way::Unread => loop {
