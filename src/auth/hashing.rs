@@ -11,8 +11,10 @@ use crate::domain::password::{Password, PasswordHash};
 /// A pool of one core less than there are (at least one), with a bounded queue in front.
 pub struct Hashing {
     cost: u32,
-    /// Hashes running or waiting.
+    /// Hashes running or waiting, and those about to be.
     places: Arc<Semaphore>,
+    /// As many more, for devices alone.
+    device_places: Arc<Semaphore>,
     /// Hashes running.
     cores: Arc<Semaphore>,
 }
@@ -21,6 +23,15 @@ pub struct Hashing {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
+}
+
+/// Who wants a place, as far as that is known without asking the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comer {
+    /// A device with a genuine refresh token.
+    Device,
+    /// Anybody else.
+    Stranger,
 }
 
 /// The outcome of comparing a password with a stored hash.
@@ -39,15 +50,24 @@ impl Hashing {
     #[must_use]
     pub fn new(cost: u32, queue: usize) -> Self {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
-        Self { cost, places: Arc::new(Semaphore::new(cores + queue)), cores: Arc::new(Semaphore::new(cores)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let places = cores + queue;
+        Self { cost, places: semaphore(places), device_places: semaphore(places), cores: semaphore(cores) }
     }
 
     /// Takes a place in the queue, before the database is asked anything: a flood is then turned away for nothing.
     ///
+    /// Devices have places of their own. Strangers who guess fill the others also where limits refuse them, and would
+    /// keep an owner out.
+    ///
     /// # Errors
     /// [`Error::Overloaded`] when the queue is full.
-    pub fn queue(&self) -> Result<Place, Error> {
-        Arc::clone(&self.places)
+    pub fn queue(&self, comer: Comer) -> Result<Place, Error> {
+        let places = match comer {
+            Comer::Device => &self.device_places,
+            Comer::Stranger => &self.places,
+        };
+        Arc::clone(places)
             .try_acquire_owned()
             .map(|permit| Place { _permit: permit })
             .map_err(|_full| Error::Overloaded)

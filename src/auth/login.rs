@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::events::{tell, tell_ended};
-use super::hashing::Comparison;
+use super::hashing::{Comer, Comparison};
 use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
@@ -42,7 +42,7 @@ impl Auth {
     pub async fn login(&self, login: Login, sender: &Sender) -> Result<SignedIn, Error> {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
-        let place = self.hashing.queue()?;
+        let place = self.hashing.queue(if held.is_some() { Comer::Device } else { Comer::Stranger })?;
         let visitor = Visitor { address: counted(sender), session_id: held.map(|token| token.session_id) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);

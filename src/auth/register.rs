@@ -4,6 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::events::tell;
+use super::hashing::Comer;
 use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
@@ -42,7 +43,7 @@ impl Auth {
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<SignedIn, Error> {
         let Checked { email, password, full_name, profile } = registration.check(self.password_min_length)?;
-        let place = self.hashing.queue()?;
+        let place = self.hashing.queue(Comer::Stranger)?;
         self.take(&throttle::of_registration(counted(sender)), sender).await?;
         let password_hash = self.hashing.hash(&place, password).await?;
 

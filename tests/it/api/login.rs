@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -129,6 +132,42 @@ async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
         }
     }
     assert!(turned_away.iter().all(|count| *count > 0), "a queue of two cannot hold them: {turned_away:?}");
+}
+
+#[tokio::test]
+async fn strangers_who_fill_the_queue_leave_room_for_a_device_that_shows_its_token() {
+    let settings = [
+        ("CLAVIGER__PASSWORD__BCRYPT_COST", "10"),
+        ("CLAVIGER__PASSWORD__QUEUE", "1"),
+        ("CLAVIGER__THROTTLE__ENABLED", "false"),
+    ];
+    let app = TestApp::start_with(&settings).await;
+    let account = app.register("ada@example.com").await;
+    let (turned_away, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let many = 10 + 2 * std::thread::available_parallelism().unwrap().get();
+    let strangers: Vec<_> = (0..many)
+        .map(|_| {
+            let (caller, turned_away, stop) = (app.anonymous(), Arc::clone(&turned_away), Arc::clone(&stop));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = caller.login("ada@example.com", "wrong password").await;
+                    turned_away.fetch_add(usize::from(answer.status == 503), Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+
+    for _ in 0..5 {
+        let so_far = turned_away.load(Ordering::Relaxed);
+        wait_until("the queue is full", async || turned_away.load(Ordering::Relaxed) > so_far + many).await;
+        let login = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_token": account.refresh_token});
+        assert_eq!(app.anonymous().post("/api/auth/login", login).await.status, 200);
+    }
+
+    stop.store(true, Ordering::Relaxed);
+    for stranger in strangers {
+        stranger.await.unwrap();
+    }
 }
 
 #[tokio::test]
