@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// An answer that takes longer is a hang: whatever the server does is bounded far below that.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
-/// The server closes what is idle for five seconds; a request must not cross that on its way.
+/// Servers close what is idle; a request must not cross that on its way.
 const KEPT: Duration = Duration::from_secs(2);
 
 /// Where one caller's requests go, one at a time.
