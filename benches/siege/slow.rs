@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, sleep_until};
 
 use super::figures::{Tally, compare, facts};
-use super::http::Line;
+use super::http::{HANG, Line};
 use super::person::Person;
 use super::server::Server;
 
@@ -148,13 +148,17 @@ async fn round(clients: Vec<Person>, name: &'static str, length: Duration, calls
     let mut calling = JoinSet::new();
     for (n, mut client) in (0..CLIENTS).zip(clients) {
         calling.spawn(async move {
-            let mut calls = Calls::default();
+            let (mut calls, mut signed_in_at) = (Calls::default(), started);
             for second in 0.. {
                 let due = started + Duration::from_secs(1) * n / CLIENTS + Duration::from_secs(1) * second;
                 if due >= started + length {
                     break;
                 }
-                if started.elapsed() > length {
+                // A device that signs in does nothing else meanwhile.
+                if due < signed_in_at {
+                    continue;
+                }
+                if started.elapsed() > length + HANG {
                     // Calls before it hung for so long that its time is over.
                     calls.0[2].add_after(due.elapsed(), &Err(ErrorKind::TimedOut.into()));
                     continue;
@@ -164,8 +168,12 @@ async fn round(clients: Vec<Person>, name: &'static str, length: Duration, calls
                     7 => {
                         client.email = format!("{name}{second}of{n}@example.com");
                         calls.0[0].add(due, &client.register().await);
+                        signed_in_at = Instant::now();
                     }
-                    27 => calls.0[0].add(due, &client.login().await),
+                    27 => {
+                        calls.0[0].add(due, &client.login().await);
+                        signed_in_at = Instant::now();
+                    }
                     turn if turn % 2 == 0 => calls.0[1].add(due, &client.refresh().await),
                     _ => calls.0[2].add(due, &client.me().await),
                 }
