@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::sweep::Sweep;
-use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys};
+use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys, Turnstile};
 use crate::config::{Database, Settings};
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, LEEWAY, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
@@ -89,6 +89,7 @@ impl App {
             sessions: settings.sessions,
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
+            turnstile: Turnstile::new(settings.database.pool_size, settings.database.wait_timeout),
         });
         let name = format!("{} port {}", settings.server.host, settings.server.port);
         let shutting_down = ShuttingDown::default();

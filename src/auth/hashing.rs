@@ -7,14 +7,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
 use crate::domain::password::{Password, PasswordHash};
+use crate::domain::throttle::Trier;
 
 /// A pool of one core less than there are (at least one), with a bounded queue in front.
 pub struct Hashing {
     cost: u32,
-    /// Hashes running or waiting, and those about to be.
+    /// Hashes running or waiting, and those about to be, unless limits refuse them.
     places: Arc<Semaphore>,
-    /// As many more, for devices alone.
-    device_places: Arc<Semaphore>,
+    /// As many more, for those who are no strangers.
+    kept_places: Arc<Semaphore>,
     /// Hashes running.
     cores: Arc<Semaphore>,
 }
@@ -23,15 +24,6 @@ pub struct Hashing {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
-}
-
-/// Who wants a place, as far as that is known without asking the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comer {
-    /// A device with a genuine refresh token.
-    Device,
-    /// Anybody else.
-    Stranger,
 }
 
 /// The outcome of comparing a password with a stored hash.
@@ -52,20 +44,19 @@ impl Hashing {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         let places = cores + queue;
-        Self { cost, places: semaphore(places), device_places: semaphore(places), cores: semaphore(cores) }
+        Self { cost, places: semaphore(places), kept_places: semaphore(places), cores: semaphore(cores) }
     }
 
-    /// Takes a place in the queue, before the database is asked anything: a flood is then turned away for nothing.
+    /// Takes a place in the queue.
     ///
-    /// Devices have places of their own. Strangers who guess fill the others also where limits refuse them, and would
-    /// keep an owner out.
+    /// Whoever has a live session of the account has places of their own, which strangers cannot fill.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when the queue is full.
-    pub fn queue(&self, comer: Comer) -> Result<Place, Error> {
-        let places = match comer {
-            Comer::Device => &self.device_places,
-            Comer::Stranger => &self.places,
+    pub fn queue(&self, trier: Trier) -> Result<Place, Error> {
+        let places = match trier {
+            Trier::Device(_) | Trier::Neighbour(_) => &self.kept_places,
+            Trier::Stranger(_) => &self.places,
         };
         Arc::clone(places)
             .try_acquire_owned()

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::events::{tell, tell_ended};
-use super::hashing::{Comer, Comparison};
+use super::hashing::Comparison;
 use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
@@ -42,14 +42,16 @@ impl Auth {
     pub async fn login(&self, login: Login, sender: &Sender) -> Result<SignedIn, Error> {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
-        let place = self.hashing.queue(if held.is_some() { Comer::Device } else { Comer::Stranger })?;
+        let asking = self.turnstile.pass().await?;
         let visitor = Visitor { address: counted(sender), session_id: held.map(|token| token.session_id) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);
         let mut found = self.find_credentials(&email, &visitor).await?;
         let trier = found.as_ref().map_or(Trier::Stranger(visitor.address), |found| found.trier);
         let limits = throttle::of_login(email.as_ref().map_or_else(String::as_str, Email::as_str), trier);
+        let place = self.hashing.queue(trier)?;
         self.take(&limits, sender).await?;
+        drop(asking);
 
         let user_id = found.as_ref().map(|found| found.user_id);
         // A second time if the hash was replaced meanwhile: by a login that made it dearer, or by a password change.

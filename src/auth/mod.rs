@@ -36,6 +36,7 @@ pub use password::PasswordChange;
 pub use refresh::Refresh;
 pub use register::Registration;
 pub use revocations::RevocationList;
+pub use throttle::Turnstile;
 
 /// Everything the use cases need; one for each process.
 pub struct Auth {
@@ -53,6 +54,8 @@ pub struct Auth {
     pub gate: Gate,
     /// Whether tries are limited.
     pub throttling: bool,
+    /// Where those who have no token yet wait for the database.
+    pub turnstile: Turnstile,
 }
 
 /// What a client gets to keep a session going.

@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::events::{tell, tell_ended};
-use super::hashing::{Comer, Comparison, Place};
+use super::hashing::{Comparison, Place};
 use super::{Auth, Error, checked};
 use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::{Password, PasswordHash};
 use crate::domain::session::{EndedBy, Sender};
-use crate::domain::throttle;
+use crate::domain::throttle::{self, Trier};
 use crate::store::sessions::{self, Ending};
 use crate::store::throttles;
 use crate::store::{events, users};
@@ -50,7 +50,7 @@ impl Auth {
     ) -> Result<usize, Error> {
         let keeps_others = change.keep_other_sessions;
         let (current, new) = change.check(self.password_min_length, &claims.email)?;
-        let place = self.hashing.queue(Comer::Device)?;
+        let place = self.hashing.queue(Trier::Device(claims.sid))?;
         let limits = throttle::of_password_change(claims.sub, claims.sid);
         self.take(&limits, sender).await?;
         let event = Event::of_session(Kind::PasswordChanged, claims.sub, claims.sid);

@@ -4,7 +4,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::events::tell;
-use super::hashing::Comer;
 use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
@@ -12,7 +11,7 @@ use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::Password;
 use crate::domain::session::Sender;
-use crate::domain::throttle;
+use crate::domain::throttle::{self, Trier};
 use crate::domain::user::{Line, Profile};
 use crate::store::sessions::{self, NewSession, NewUser};
 
@@ -43,8 +42,11 @@ impl Auth {
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<SignedIn, Error> {
         let Checked { email, password, full_name, profile } = registration.check(self.password_min_length)?;
-        let place = self.hashing.queue(Comer::Stranger)?;
-        self.take(&throttle::of_registration(counted(sender)), sender).await?;
+        let address = counted(sender);
+        let asking = self.turnstile.pass().await?;
+        let place = self.hashing.queue(Trier::Stranger(address))?;
+        self.take(&throttle::of_registration(address), sender).await?;
+        drop(asking);
         let password_hash = self.hashing.hash(&place, password).await?;
 
         let keys = self.keys.current();

@@ -1,11 +1,38 @@
 //! Limits on tries, kept by all processes together in the database.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Auth, Error};
 use crate::domain::session::Sender;
 use crate::domain::throttle::Limit;
 use crate::store::throttles;
+
+/// Lets in as many at once as take half of the database's connections: the rest is for those who have tokens. Those it
+/// keeps waiting hold no place in the queue of passwords, so whoever is refused by limits keeps nobody out of that.
+pub struct Turnstile {
+    inside: Semaphore,
+    patience: Duration,
+}
+
+impl Turnstile {
+    /// For a pool of `connections`, each of which is waited for no longer than `patience`.
+    #[must_use]
+    pub fn new(connections: usize, patience: Duration) -> Self {
+        Self { inside: Semaphore::new((connections / 2).max(1)), patience }
+    }
+
+    /// Waits its turn. To be kept until the database has been asked.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when that takes too long.
+    pub(super) async fn pass(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let passed = tokio::time::timeout(self.patience, self.inside.acquire()).await;
+        passed.map_err(|_elapsed| Error::Overloaded)?.map_err(Error::internal)
+    }
+}
 
 impl Auth {
     /// Takes a try before the work is done.

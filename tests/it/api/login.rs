@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
 
@@ -135,14 +135,21 @@ async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
 }
 
 #[tokio::test]
-async fn strangers_who_fill_the_queue_leave_room_for_a_device_that_shows_its_token() {
+async fn strangers_who_fill_the_queue_leave_room_for_those_who_are_signed_in() {
     let settings = [
         ("CLAVIGER__PASSWORD__BCRYPT_COST", "10"),
         ("CLAVIGER__PASSWORD__QUEUE", "1"),
         ("CLAVIGER__THROTTLE__ENABLED", "false"),
+        ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
     ];
     let app = TestApp::start_with(&settings).await;
-    let account = app.register("ada@example.com").await;
+    let from = async |address: &str, login: Value| {
+        let request = app.anonymous().request(Method::POST, "/api/auth/login").json(&login);
+        app.anonymous().send(request.header("x-forwarded-for", address)).await
+    };
+    app.register("ada@example.com").await;
+    let login = json!({"email": "ada@example.com", "password": PASSWORD});
+    let at_home = from("192.0.2.1", login.clone()).await;
     let (turned_away, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let many = 10 + 2 * std::thread::available_parallelism().unwrap().get();
     let strangers: Vec<_> = (0..many)
@@ -150,7 +157,9 @@ async fn strangers_who_fill_the_queue_leave_room_for_a_device_that_shows_its_tok
             let (caller, turned_away, stop) = (app.anonymous(), Arc::clone(&turned_away), Arc::clone(&stop));
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = caller.login("ada@example.com", "wrong password").await;
+                    let guess = json!({"email": "ada@example.com", "password": "wrong password"});
+                    let request = caller.request(Method::POST, "/api/auth/login").json(&guess);
+                    let answer = caller.send(request.header("x-forwarded-for", "198.51.100.9")).await;
                     turned_away.fetch_add(usize::from(answer.status == 503), Ordering::Relaxed);
                 }
             })
@@ -160,8 +169,10 @@ async fn strangers_who_fill_the_queue_leave_room_for_a_device_that_shows_its_tok
     for _ in 0..5 {
         let so_far = turned_away.load(Ordering::Relaxed);
         wait_until("the queue is full", async || turned_away.load(Ordering::Relaxed) > so_far + many).await;
-        let login = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_token": account.refresh_token});
-        assert_eq!(app.anonymous().post("/api/auth/login", login).await.status, 200);
+        assert_eq!(from("192.0.2.1", login.clone()).await.status, 200, "from home");
+        let mut on_the_move = login.clone();
+        on_the_move["refresh_token"] = json!(at_home.text("refresh_token"));
+        assert_eq!(from("203.0.113.7", on_the_move).await.status, 200, "with a token");
     }
 
     stop.store(true, Ordering::Relaxed);
