@@ -101,7 +101,8 @@ impl Browsers {
     }
 
     /// The answers to preflights, and the headers that let allowed pages read answers, errors among them.
-    pub(crate) fn cors(&self) -> Cors {
+    #[must_use]
+    pub fn cors(&self) -> Cors {
         let browsers = self.clone();
         Cors::default()
             .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| browsers.allows(origin)))

@@ -22,7 +22,8 @@ impl Proxies {
 
     /// The nearest address that is no proxy of ours. Each proxy appends the address it was called from, so the list is
     /// read from the right, and what stands left of the first stranger is that stranger's own tale.
-    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut nearest = peer.to_canonical();
         let lines: Vec<&HeaderValue> = headers.get_all(&self.header).collect();
         let mut hops = lines.into_iter().rev().flat_map(|line| self.hops(line));

@@ -30,6 +30,7 @@ mod docs;
 mod faults;
 mod forgery;
 mod gateways;
+mod hostile;
 mod key_rotation;
 mod migrations;
 mod pooler;
