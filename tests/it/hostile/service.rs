@@ -67,12 +67,13 @@ pub(crate) struct Service {
 }
 
 thread_local! {
-    static SERVICE: Service = Service::start();
+    // Never dropped: the framework's own thread-locals are gone before ours.
+    static SERVICE: &'static Service = Box::leak(Box::new(Service::start()));
 }
 
 /// Runs with the service of this thread.
 pub(crate) fn with(work: impl FnOnce(&Service)) {
-    SERVICE.with(work);
+    SERVICE.with(|service| work(service));
 }
 
 impl Service {
