@@ -88,6 +88,81 @@ fn every_promise_names_tests_that_exist() {
     }
 }
 
+/// Whether there is a test that cargo prints by this name: in `src`, if its module ends in `tests`, else here.
+fn is_test(name: &str) -> bool {
+    let (module, function) = name.rsplit_once("::").unwrap();
+    let file =
+        module.strip_suffix("::tests").map(|module| format!("src/{module}")).unwrap_or(format!("tests/it/{module}"));
+    let file = file.replace("::", "/");
+    let sources =
+        [format!("{file}.rs"), format!("{file}/mod.rs")].map(|path| std::fs::read_to_string(root().join(path)));
+    sources.into_iter().flatten().any(|source| {
+        let before = source.split_once(&format!("fn {function}(")).map(|(before, _)| before.trim_end());
+        let before = before.map(|before| before.strip_suffix("async").unwrap_or(before).trim_end());
+        before.and_then(|before| before.lines().last()).is_some_and(|line| line.contains("test") && line.ends_with(']'))
+    })
+}
+
+/// The cells of every line that begins a table's row with this.
+fn rows<'a>(text: &'a str, beginning: &str) -> Vec<Vec<&'a str>> {
+    let lines = text.lines().filter(|line| line.starts_with(beginning));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_test_that_the_threats_name_exists() {
+    let security = read("docs/security.md");
+    let names: Vec<&str> = security.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
+    assert!(names.len() > 80, "{}", names.len());
+    for name in names {
+        assert!(is_test(name), "there is no test {name}");
+    }
+    for row in rows(&security, "| ") {
+        assert!(row.iter().all(|cell| !cell.is_empty()), "a cell is empty: {row:?}");
+    }
+}
+
+#[test]
+fn every_requirement_of_the_chapters_has_a_row_and_what_is_met_is_shown() {
+    // How many each section has at levels 1 and 2; they are numbered without gaps.
+    const SECTIONS: [(&str, usize); 15] = [
+        ("6.1", 3),
+        ("6.2", 12),
+        ("6.3", 4),
+        ("6.4", 4),
+        ("6.5", 5),
+        ("6.6", 3),
+        ("6.8", 4),
+        ("7.1", 3),
+        ("7.2", 4),
+        ("7.3", 2),
+        ("7.4", 5),
+        ("7.5", 2),
+        ("7.6", 2),
+        ("9.1", 3),
+        ("9.2", 4),
+    ];
+    let security = read("docs/security.md");
+    let table: Vec<Vec<&str>> = ["| 6.", "| 7.", "| 9."].map(|chapter| rows(&security, chapter)).concat();
+    let numbers: Vec<String> = table.iter().map(|row| row[0].to_owned()).collect();
+    let expected =
+        SECTIONS.iter().flat_map(|(section, count)| (1..=*count).map(move |number| format!("{section}.{number}")));
+    assert_eq!(numbers, expected.collect::<Vec<_>>());
+    for row in table {
+        let [number, level, _requirement, state, _place, shown_by] = row.as_slice() else { panic!("{row:?}") };
+        assert!(["1", "2"].contains(level), "{number}");
+        let shown: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        match *state {
+            "met" => assert!(!shown.is_empty(), "{number} is met, and nothing shows it"),
+            "not met" | "does not apply" => assert_eq!(*shown_by, "-", "{number}"),
+            other => panic!("{number} is {other}"),
+        }
+        for path in shown.iter().filter(|word| !word.contains("::")) {
+            assert!(root().join(path).is_file(), "{number} names {path}");
+        }
+    }
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     for document in documents() {

@@ -11,6 +11,12 @@ fn rows_as_of(version: i32) -> String {
 }
 
 #[tokio::test]
+async fn a_new_database_has_no_accounts() {
+    let database = TestDatabase::migrated().await;
+    assert_eq!(database.number("select count(*) from users").await, 0);
+}
+
+#[tokio::test]
 async fn every_migration_runs_on_tables_that_have_rows() {
     let database = TestDatabase::empty().await;
     for version in 1..=newest_version() {
