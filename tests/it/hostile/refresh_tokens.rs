@@ -42,7 +42,8 @@ fn text(keys: &RefreshKeys, token: &RefreshToken) -> String {
     keys.encode(token).unwrap().into_string()
 }
 
-/// `e`: changes to the text of a token, `b`: to its bytes, `s`: to a token of another deployment; else the text itself.
+/// `e`: changes to the text of a token, `a`: something behind it, `b`: changes to its bytes, `s`: to a token of another
+/// deployment; else the text itself.
 pub(crate) fn check(data: &[u8]) {
     let Some((way, rest)) = data.split_first() else { return };
     let Issued { keys, texts, strange } = &*ISSUED;
@@ -53,6 +54,7 @@ pub(crate) fn check(data: &[u8]) {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(&good[4..]).unwrap();
             format!("rt1_{}", BASE64_URL_SAFE_NO_PAD.encode(edited(&bytes, rest))).into_bytes()
         }
+        b'a' => [good.as_bytes(), rest].concat(),
         b's' => edited(strange.as_bytes(), rest),
         _ => rest.to_vec(),
     };
