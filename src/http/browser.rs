@@ -101,7 +101,6 @@ impl Browsers {
     }
 
     /// The answers to preflights, and the headers that let allowed pages read answers, errors among them.
-    #[must_use]
     pub fn cors(&self) -> Cors {
         let browsers = self.clone();
         Cors::default()

@@ -116,7 +116,7 @@ fn assert_says_what_it_must(text: &str, claims: &Claims) {
     assert!(header.crit.is_none(), "{header:?}");
     assert_eq!((&said.iss, &said.aud, &said.kind), (&"claviger".into(), &"claviger".into(), &"access".into()));
     assert!(claims.exp >= now - 6, "{claims:?}");
-    assert!(said.nbf.as_ref().is_none_or(|nbf| nbf.as_f64().is_some_and(|nbf| nbf <= now as f64 + 6.0)), "{said:?}");
+    assert!(said.nbf.as_ref().is_none_or(|nbf| nbf.as_i64().is_some_and(|nbf| nbf <= now + 6)), "{said:?}");
     assert_eq!(said.sub.as_str().map(Uuid::try_parse), Some(Ok(claims.sub)), "{said:?}");
     assert_eq!(said.sid.as_str().map(Uuid::try_parse), Some(Ok(claims.sid)), "{said:?}");
     assert_eq!(said.role, claims.role.as_str(), "{said:?}");

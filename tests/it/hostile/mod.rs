@@ -47,12 +47,16 @@ fn change() -> impl Strategy<Value = Change> {
 /// Checks every seed of a target, and thousands of changed ones.
 fn hold(target: &str, cases: u32, check: fn(&[u8])) {
     let (seeds, words) = (seeds(target), words());
-    seeds.iter().for_each(|seed| check(seed));
+    for seed in &seeds {
+        check(seed);
+    }
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let changed = (any::<Index>(), vec(change(), 1..6));
     let outcome = runner.run(&changed, |(seed, changes)| {
         let mut bytes = seed.get(&seeds).clone();
-        changes.iter().for_each(|change| apply(change, &mut bytes, &seeds, &words));
+        for change in &changes {
+            apply(change, &mut bytes, &seeds, &words);
+        }
         check(&bytes);
         Ok(())
     });
