@@ -34,7 +34,7 @@ impl Auth {
     /// Starts a session for whoever knows the password.
     ///
     /// An unknown address, a wrong password and a closed account take the same work. That an account is closed is told
-    /// only to who knows its password. Tries are limited by the address as it was given, so limits tell nothing either.
+    /// only to who knows its password. Tries are limited by the address as it was given.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::RateLimited`], [`Error::InvalidCredentials`], [`Error::AccountDisabled`],
@@ -43,7 +43,8 @@ impl Auth {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
         let asking = self.turnstile.pass().await?;
-        let visitor = Visitor { address: counted(sender), session_id: held.map(|token| token.session_id) };
+        let visitor =
+            Visitor { address: counted(sender), token: held.map(|token| (token.session_id, token.generation)) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);
         let mut found = self.find_credentials(&email, &visitor).await?;

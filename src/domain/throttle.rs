@@ -46,13 +46,6 @@ pub fn of_login(account: &str, trier: Trier) -> Vec<Limit> {
         refill: MINUTE,
         in_a_row: true,
     };
-    // An office behind one address, each of whom mistypes a few times; successes give back what they took.
-    let by_network = |address| Limit {
-        key: key(b"login network", &[network(address).to_string().as_bytes()]),
-        burst: 100,
-        refill: Duration::from_secs(10),
-        in_a_row: false,
-    };
     // No more than 100 failures in a row (NIST SP 800-63B section 5.2.2), then one at a time.
     let anywhere = Limit {
         key: key(b"login account", &[account.as_bytes()]),
@@ -62,9 +55,12 @@ pub fn of_login(account: &str, trier: Trier) -> Vec<Limit> {
     };
     match trier {
         Trier::Device(session) => vec![here(session.as_bytes())],
-        Trier::Neighbour(address) => vec![here(self::network(address).to_string().as_bytes()), by_network(address)],
-        Trier::Stranger(address) => {
-            vec![here(self::network(address).to_string().as_bytes()), by_network(address), anywhere]
+        Trier::Neighbour(address) | Trier::Stranger(address) => {
+            // An office behind one address, each of whom mistypes a few times; successes give back what they took.
+            let mut limits = by_network(b"login", address, 100, Duration::from_secs(10));
+            limits.push(here(network(address).to_string().as_bytes()));
+            limits.extend(matches!(trier, Trier::Stranger(_)).then_some(anywhere));
+            limits
         }
     }
 }
@@ -78,12 +74,20 @@ pub fn of_password_change(user_id: Uuid, session_id: Uuid) -> Vec<Limit> {
 /// The limits of a registration: a hundred at once, for classrooms and tests, then one a minute.
 #[must_use]
 pub fn of_registration(address: IpAddr) -> Vec<Limit> {
-    vec![Limit {
-        key: key(b"register network", &[network(address).to_string().as_bytes()]),
-        burst: 100,
-        refill: MINUTE,
+    by_network(b"register", address, 100, MINUTE)
+}
+
+/// A limit for the network, and one ten times as wide for the 65,536 of them that a customer may have of IPv6.
+fn by_network(what: &[u8], address: IpAddr, burst: u32, refill: Duration) -> Vec<Limit> {
+    let limit = |place: IpNet, burst, refill| Limit {
+        key: key(what, &[place.to_string().as_bytes()]),
+        burst,
+        refill,
         in_a_row: false,
-    }]
+    };
+    let site = address.is_ipv6().then(|| IpNet::new(address, 48).ok()).flatten();
+    let site = site.map(|site| limit(site.trunc(), 10 * burst, refill / 10));
+    std::iter::once(limit(network(address), burst, refill)).chain(site).collect()
 }
 
 /// What one subscriber has at least: an IPv4 address, or an IPv6 network of 64 bits, in which addresses cost nothing.
@@ -123,6 +127,14 @@ mod tests {
         assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
         assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
         assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
+    fn a_site_of_many_ipv6_networks_has_a_limit_of_its_own() {
+        let shared = |a, b| keys("ada", from(a)).intersection(&keys("bob", from(b))).count();
+        assert_eq!(shared("2001:db8:0:1::1", "2001:db8:0:ffff::1"), 1, "the site");
+        assert_eq!(shared("2001:db8:0:1::1", "2001:db8:1:1::1"), 0);
+        assert_eq!(shared("192.0.2.1", "192.0.2.2"), 0, "IPv4 has none");
     }
 
     #[test]

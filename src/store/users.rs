@@ -31,8 +31,8 @@ pub struct Credentials {
 pub struct Visitor {
     /// From where.
     pub address: IpAddr,
-    /// Of a genuine refresh token that was shown.
-    pub session_id: Option<Uuid>,
+    /// Session and generation of a genuine refresh token that was shown.
+    pub token: Option<(Uuid, u32)>,
 }
 
 /// The stored credentials behind an address.
@@ -45,23 +45,28 @@ pub async fn find_credentials(
     visitor: &Visitor,
     policy: &SessionPolicy,
 ) -> Result<Option<Credentials>, Error> {
+    // A device may hold the current token, or the one before it if it has lost an answer. Whoever shows an older one has
+    // found it somewhere.
+    let (session_id, generation) = visitor.token.unzip();
+    let generation = generation.map(i64::from);
     let sql = "select u.id, u.password_hash, u.disabled_at is not null as disabled,
-                      coalesce(bool_or(s.id = $2), false) as is_device,
+                      coalesce(bool_or(s.id = $2 and s.generation - $5 in (0, 1)), false) as is_device,
                       coalesce(bool_or(s.ip_address <<= $3::text::inet), false) as is_neighbour
                from users u
                left join sessions s on s.user_id = u.id and s.ended_at is null
                  and least(s.expires_at, s.rotated_at + $4 * interval '1 second') > clock_timestamp()
                where u.email = $1
                group by u.id";
-    let parameters: [Parameter<'_>; 4] = [
+    let parameters: [Parameter<'_>; 5] = [
         (&email.as_str(), Type::TEXT),
-        (&visitor.session_id, Type::UUID),
+        (&session_id, Type::UUID),
         (&network(visitor.address).to_string(), Type::TEXT),
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+        (&generation, Type::INT8),
     ];
     let row = query_opt(client, sql, &parameters).await?;
     row.map(|row| {
-        let trier = match (row.try_get("is_device")?, visitor.session_id, row.try_get("is_neighbour")?) {
+        let trier = match (row.try_get("is_device")?, session_id, row.try_get("is_neighbour")?) {
             (true, Some(session), _) => Trier::Device(session),
             (_, _, true) => Trier::Neighbour(visitor.address),
             (_, _, false) => Trier::Stranger(visitor.address),

@@ -117,6 +117,29 @@ async fn a_token_of_somebody_else_or_of_an_ended_session_makes_no_device_known()
     }
 }
 
+#[tokio::test]
+async fn an_old_token_of_a_live_session_makes_no_device_known() {
+    let app = TestApp::start_with(&BEHIND_A_PROXY).await;
+    let mut account = app.register("ada@example.com").await;
+    let old = account.refresh_token.clone();
+    account.refresh().await;
+    let before = account.refresh_token.clone();
+    account.refresh().await;
+    for index in 0..100 {
+        assert_eq!(tries(&app, &format!("203.0.113.{index}"), "ada@example.com", 1).await, 1);
+    }
+    let login = async |token: &str| {
+        let request = app.anonymous().request(Method::POST, "/api/auth/login").header("x-forwarded-for", "192.0.2.1");
+        let body = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_token": token});
+        app.anonymous().send(request.json(&body)).await
+    };
+    login(&old).await.assert_problem(429, "rate_limited");
+    for newest in [&before, &account.refresh_token] {
+        assert_eq!(login(newest).await.status, 200);
+        app.database.execute("delete from sessions where ip_address = '192.0.2.1'").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_count_together_and_tries_at_once_do_not_slip_through() {
     let database = TestDatabase::migrated().await;

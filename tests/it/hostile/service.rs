@@ -14,7 +14,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use claviger::auth::{Auth, Gate, Hashing, KeyRing, Keys};
+use claviger::auth::{Auth, Gate, Hashing, KeyRing, Keys, Turnstile};
 use claviger::config;
 use claviger::domain::access_token::AccessTokens;
 use claviger::domain::refresh_token::RefreshKeys;
@@ -98,6 +98,7 @@ impl Service {
                 sessions: settings.sessions,
                 password_min_length: settings.password.min_length,
                 throttling: true,
+                turnstile: Turnstile::new(2, settings.database.wait_timeout),
             };
             let cors = browsers.cors();
             let outside = Surroundings { proxies, browsers, https: true, shutting_down: ShuttingDown::default() };
