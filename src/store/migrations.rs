@@ -8,7 +8,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use time::OffsetDateTime;
 
 use super::error::{passes, without_values};
-use super::{Connection, Error, Store, set_limits, tls};
+use super::{Connection, Error, Store, hosts, set_limits, tls};
 use crate::config;
 
 mod embedded {
@@ -63,7 +63,8 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
     let mut config = settings.url.config.clone();
     set_limits(&mut config, settings);
     let connector = tls::connector(&settings.url.tls)?;
-    let connecting = tokio::time::timeout(settings.connect_timeout, config.connect(connector));
+    let limit = settings.connect_timeout;
+    let connecting = tokio::time::timeout(limit, hosts::connect(&config, connector, limit));
     let (mut client, connection) = connecting.await.map_err(unreachable)?.map_err(unreachable)?;
     // Ends by itself when the client is dropped, and the lock with it.
     tokio::spawn(connection);
