@@ -1,8 +1,9 @@
 //! Brings the schema up to date, one process at a time.
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use time::OffsetDateTime;
@@ -22,6 +23,10 @@ const LOCK: i64 = 0x636c_6176_6967_6572;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
 /// For one attempt, which waits for nobody.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
+/// How long a migration waits for a lock on a table. Requests wait behind it meanwhile.
+const YIELD_AFTER: Duration = Duration::from_millis(30);
+/// After this the failure is told, and the caller goes on trying.
+const YIELD_LIMIT: Duration = Duration::from_mins(1);
 /// Balancers that ask for readiness want to know soon.
 const READY_LIMIT: Duration = Duration::from_secs(1);
 
@@ -71,8 +76,33 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
     lock(&client).await?;
     let target = target.map_or(refinery::Target::Latest, refinery::Target::Version);
     let runner = migrations::runner().set_abort_missing(false).set_target(target);
-    let report = runner.run_async(&mut client).await.map_err(failed)?;
-    Ok(report.applied_migrations().len())
+    yield_to_requests(&client).await?;
+    let started = Instant::now();
+    let mut applied = 0;
+    loop {
+        let error = match runner.run_async(&mut client).await {
+            Ok(report) => return Ok(applied + report.applied_migrations().len()),
+            Err(error) => error,
+        };
+        let is_in_the_way = source(&error).and_then(tokio_postgres::Error::code).is_some_and(waits_for_others);
+        if !is_in_the_way || started.elapsed() > YIELD_LIMIT {
+            return Err(failed(error));
+        }
+        applied += error.report().map_or(0, |report| report.applied_migrations().len());
+        tokio::time::sleep(YIELD_AFTER).await;
+    }
+}
+
+/// Servers of the version before go on serving while this changes their tables, and take those in another order than it
+/// does. It must not wait for them for as long as Postgres takes to look for deadlocks (a second): each would cost requests
+/// of theirs, and this its work. So it lets go, and tries again.
+async fn yield_to_requests(client: &Client) -> Result<(), MigrationError> {
+    let patience = format!("set lock_timeout = {}", YIELD_AFTER.as_millis());
+    client.batch_execute(&patience).await.map_err(unreachable)
+}
+
+fn waits_for_others(code: &SqlState) -> bool {
+    [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::T_R_DEADLOCK_DETECTED].contains(&code)
 }
 
 fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> MigrationError {
@@ -81,16 +111,22 @@ fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> MigrationEr
 
 /// A migration that failed because the database went away, or is the standby of a fail-over, is worth another try.
 fn failed(error: refinery::Error) -> MigrationError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    match source(&error).filter(|error| error.code().is_none_or(passes)) {
+        Some(error) => unreachable(without_values(error)),
+        None => MigrationError::Failed(Box::new(error)),
+    }
+}
+
+/// What Postgres, or the way to it, said.
+fn source(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>()
-            && error.code().is_none_or(passes)
-        {
-            return unreachable(without_values(error));
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
         }
         cause = error.source();
     }
-    MigrationError::Failed(Box::new(error))
+    None
 }
 
 async fn lock(client: &Client) -> Result<(), MigrationError> {
