@@ -26,6 +26,9 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 bench: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep
 
+chaos: postgres ## Run the fault list against real processes and print a table; takes eight minutes
+	$(CARGO) bench --locked --profile dev --bench chaos
+
 siege: postgres ## Attack a server in four ways and measure what everybody else notices; takes half an hour, on Linux
 	$(CARGO) bench --locked --bench siege
 

@@ -1,5 +1,6 @@
 //! After the fault: is everything there that was confirmed, and is nothing stuck?
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -10,20 +11,29 @@ use crate::caller::{Answer, Caller, Reply, Request};
 use crate::client::PASSWORD;
 use crate::ledger::{Ended, Held};
 use crate::record::Record;
+use crate::server::Server;
 use crate::stage::Stage;
 
 /// For each server. More come from the migration only, which has ended.
 const POOL_SIZE: i64 = 10;
 /// One after the other, when nobody else asks.
 const CALLS: usize = 30;
+/// So many missing answers say enough.
+const MANY: usize = 3;
+/// As a client's number.
+const AUDITOR: usize = 99;
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Checks everything and notes what is wrong; says how many tokens are lost.
 pub(crate) async fn hold_to_account(stage: &mut Stage, record: &Record) -> usize {
+    tell_reasons(stage);
     let sessions = stage.load.ledger.sessions();
     let missing = missing_rows(stage, &sessions, record).await;
-    let mut auditor = Auditor { caller: stage.load.caller(usize::MAX), lost: missing };
+    let mut auditor = Auditor { caller: stage.load.caller(AUDITOR), lost: missing, unanswered: 0 };
     for session in &sessions {
+        if auditor.unanswered > MANY {
+            break;
+        }
         if stage.load.ledger.is_void(session.asked) {
             auditor.expect(session, 401, Some("refresh_token_invalid")).await;
         } else {
@@ -31,7 +41,7 @@ pub(crate) async fn hold_to_account(stage: &mut Stage, record: &Record) -> usize
         }
     }
     for made in stage.load.ledger.accounts() {
-        if !stage.load.ledger.is_void(made.asked) {
+        if auditor.unanswered <= MANY && !stage.load.ledger.is_void(made.asked) {
             auditor.check_account(&made.email).await;
         }
     }
@@ -44,6 +54,17 @@ pub(crate) async fn hold_to_account(stage: &mut Stage, record: &Record) -> usize
         server.bugs().into_iter().for_each(|bug| record.wrong(bug));
     }
     auditor.lost
+}
+
+/// What the servers gave as reasons for their 503, the most frequent ones.
+fn tell_reasons(stage: &Stage) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for reason in stage.servers.iter().flat_map(Server::reasons) {
+        *counts.entry(reason).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    counts.iter().take(4).for_each(|(reason, count)| eprintln!("  {count:>5} × {reason}"));
 }
 
 /// How many tokens were given that the database does not know of.
@@ -66,6 +87,7 @@ async fn missing_rows(stage: &Stage, sessions: &[Held], record: &Record) -> usiz
 struct Auditor {
     caller: Caller,
     lost: usize,
+    unanswered: usize,
 }
 
 impl Auditor {
@@ -113,9 +135,12 @@ impl Auditor {
             let mut request = Request { body, path: "/api/auth/register", ..Request::default() };
             for _ in 0..CALLS {
                 let started = Instant::now();
-                let Reply::Answered(answer) = caller.send(&request).await else {
-                    record.wrong(format!("afterwards {} does not answer {}", server.address, request.path));
-                    break;
+                let answer = match caller.send(&request).await {
+                    Reply::Answered(answer) => answer,
+                    Reply::Failed(instead) => {
+                        record.wrong(format!("afterwards {} of {} gave {instead}", request.path, server.address));
+                        break;
+                    }
                 };
                 let text = |name: &str| answer.body[name].as_str().map(str::to_owned);
                 if started.elapsed() > SLOW || answer.status > 201 {
@@ -134,7 +159,9 @@ impl Auditor {
         let started = Instant::now();
         match caller.send(&request).await {
             Reply::Answered(answer) if answer.status == 200 && started.elapsed() < SLOW => {}
-            other => caller.wrong(format!("afterwards, after {:?}, me gave {other:?}", started.elapsed())),
+            reply @ (Reply::Answered(_) | Reply::Failed(_)) => {
+                caller.wrong(format!("afterwards, after {:?}, me gave {reply:?}", started.elapsed()));
+            }
         }
     }
 
@@ -142,8 +169,9 @@ impl Auditor {
     async fn ask(&mut self, request: &Request) -> Option<Answer> {
         match self.caller.send(request).await {
             Reply::Answered(answer) => Some(answer),
-            Reply::Failed => {
-                self.caller.wrong(format!("afterwards {} is still not answered", request.path));
+            Reply::Failed(instead) => {
+                self.unanswered += 1;
+                self.caller.wrong(format!("afterwards {} is still not answered: {instead}", request.path));
                 None
             }
         }

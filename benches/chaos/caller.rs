@@ -38,14 +38,16 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Answered(Answer),
-    /// 503, or none: to be tried again.
-    Failed,
+    /// 503, or none, and what was there instead: to be tried again.
+    Failed(String),
 }
 
-/// Whether connections are used again.
+/// How a client reaches servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
+    /// Directly, and they are used again.
     Kept,
+    /// By a balancer, which opens one for each request. It hides what may be hidden, so nothing may fail.
     New,
 }
 
@@ -57,6 +59,7 @@ pub(crate) struct Caller {
     record: Arc<Record>,
     /// Whether every second request is dropped at some moment.
     drops: Arc<AtomicBool>,
+    connections: Connections,
     pub(crate) dice: Dice,
 }
 
@@ -71,7 +74,7 @@ impl Caller {
         let kept = if connections == Connections::Kept { usize::MAX } else { 0 };
         let http =
             reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(kept).build().unwrap();
-        Self { id, http, servers, record, drops, dice: Dice::new() }
+        Self { id, http, servers, record, drops, connections, dice: Dice::new() }
     }
 
     pub(crate) fn wrong(&self, what: impl std::fmt::Display) {
@@ -83,7 +86,7 @@ impl Caller {
         let sent = Instant::now();
         let (outcome, reply) = if self.drops.load(Ordering::Relaxed) && self.dice.below(2) == 0 {
             self.drop_midway(server, request).await;
-            (Outcome::Dropped, Reply::Failed)
+            (Outcome::Dropped, Reply::Failed("went away".to_owned()))
         } else {
             match self.ask(server, request).await {
                 Ok(answer) => self.judge(request, answer),
@@ -91,10 +94,13 @@ impl Caller {
                     if error.is_timeout() {
                         self.wrong(format!("{} of {server} had no answer within {PATIENCE:?}", request.path));
                     }
-                    (Outcome::NoAnswer, Reply::Failed)
+                    (Outcome::NoAnswer, Reply::Failed(format!("{error:?}")))
                 }
             }
         };
+        if let (Reply::Failed(instead), Connections::New) = (&reply, self.connections) {
+            self.wrong(format!("behind a balancer {} gave {instead}", request.path));
+        }
         self.record.push(Event { client: self.id, sent, ended: Instant::now(), outcome });
         reply
     }
@@ -123,7 +129,7 @@ impl Caller {
             self.wrong(format!("{fault}: {} of {} gave {answer:?}", request.path, answer.server));
         }
         match answer.status {
-            503 => (Outcome::Unavailable, Reply::Failed),
+            503 => (Outcome::Unavailable, Reply::Failed(answer.text)),
             200 if request.path.ends_with("/refresh") => (Outcome::Refreshed, Reply::Answered(answer)),
             _ => (Outcome::Answered, Reply::Answered(answer)),
         }

@@ -41,7 +41,7 @@ impl Held {
     pub(crate) fn read(body: &Value, email: &str, asked: Instant) -> Result<Self, &'static str> {
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         let (access_token, refresh_token) = (text("access_token").to_owned(), text("refresh_token").to_owned());
-        let session_id: Uuid = text("session_id").parse().map_err(|_| "no session id")?;
+        let session_id: Uuid = text("session_id").parse().map_err(|_malformed| "no session id")?;
         let (user_id, own_id, generation) = parts(&refresh_token).ok_or("no refresh token")?;
         let claims = claims(&access_token).ok_or("no access token")?;
         let is_same = |name: &str, id: Uuid| claims[name].as_str() == Some(&id.to_string());

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::ground::Ground;
 use crate::{free_port, wait_until};
@@ -23,6 +24,9 @@ const SETTINGS: [(&str, &str); 7] = [
     ("CLAVIGER__THROTTLE__ENABLED", "false"),
     ("CLAVIGER__SESSIONS__MAX_PER_USER", "1000"),
 ];
+
+/// A server that waits for its database looks at least every 10 s.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// One process after the other, on one port.
 pub(crate) struct Server {
@@ -59,7 +63,11 @@ impl Server {
     }
 
     pub(crate) async fn wait_until_ready(&self) {
-        wait_until("the server is ready", async || self.is_ready().await).await;
+        let started = Instant::now();
+        while !self.is_ready().await {
+            assert!(started.elapsed() < START_LIMIT, "{} is not ready: {}", self.address, self.last_words());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) async fn is_ready(&self) -> bool {
@@ -97,11 +105,21 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default().lines().filter(is_bug).map(str::to_owned).collect()
     }
 
+    /// Why requests were turned away, one by one.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let turned_away = lines.filter(|line| line["code"].is_string());
+        turned_away.map(|line| line["error"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The last lines of the log.
     pub(crate) fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().rev().take(3).collect();
-        lines.join("\n")
+        let lines: Vec<&str> = log.lines().collect();
+        let (turned_away, rest): (Vec<&str>, Vec<&str>) = lines.iter().partition(|line| line.contains("turned away"));
+        let last = |lines: &[&str], count: usize| lines[lines.len().saturating_sub(count)..].join("\n");
+        format!("{}\n{}", last(&turned_away, 1), last(&rest, 8))
     }
 }
 

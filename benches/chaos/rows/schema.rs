@@ -56,9 +56,6 @@ pub(super) async fn dropped(template: Arc<Template>) -> Row {
         stage.load.ledger.forget_until(Instant::now());
     }
     let line = stage.finish(LIMIT_OF_START).await?;
-    Ok(match line.lost {
-        Lost::Tokens(0) => Line { lost: Lost::AllByDesign, ..line },
-        // Given since, and not kept: that is no design.
-        _ => line,
-    })
+    // Others were given since; if those are not kept, that is no design.
+    Ok(if matches!(line.lost, Lost::Tokens(0)) { Line { lost: Lost::AllByDesign, ..line } } else { line })
 }

@@ -59,9 +59,7 @@ pub(super) async fn handed_over(template: Arc<Template>) -> Row {
         server.start().await;
         pause(300).await;
     }
-    let line = stage.finish(LIMIT).await?;
-    // Nothing may be noticed at all.
-    Ok(crate::stage::Line { wrong: line.wrong + line.failed, ..line })
+    stage.finish(LIMIT).await
 }
 
 /// The second server's clock is five minutes fast, then five minutes slow; Postgres' is right.
@@ -142,6 +140,6 @@ async fn compare_clocks(stage: &Stage) {
 async fn post(caller: &mut Caller, path: &'static str, body: &serde_json::Value) -> serde_json::Value {
     match caller.send(&Request { body: Some(body.clone()), path, ..Request::default() }).await {
         Reply::Answered(answer) => answer.body,
-        Reply::Failed => serde_json::Value::Null,
+        Reply::Failed(_) => serde_json::Value::Null,
     }
 }
