@@ -29,6 +29,7 @@ pub struct App {
     address: SocketAddr,
     connections: Connections,
     shutting_down: ShuttingDown,
+    drain: Duration,
     database: Database,
     store: Store,
     auth: web::Data<Auth>,
@@ -134,6 +135,7 @@ impl App {
             address,
             connections,
             shutting_down,
+            drain: settings.server.drain,
             database: settings.database,
             store,
             auth,
@@ -189,8 +191,18 @@ impl App {
             never = self.connections.watch() => match never {},
             () = stop => Ok(()),
         };
-        tracing::info!("stopping; requests in flight may finish");
         self.shutting_down.begin();
+        if !self.drain.is_zero() {
+            tracing::info!(
+                seconds = self.drain.as_secs(),
+                "about to stop; balancers are told, requests are still served"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(self.drain) => {}
+                never = self.connections.watch() => match never {},
+            }
+        }
+        tracing::info!("stopping; requests in flight may finish");
         handle.stop(true).await;
         outcome
     }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -14,7 +16,10 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     way: watch::Sender<Way>,
     task: JoinHandle<()>,
+    asking: Option<JoinHandle<()>>,
 }
+
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -26,18 +31,43 @@ pub(crate) enum Way {
 }
 
 impl Proxy {
+    /// As balancers do, asks targets whether they are ready, and prefers those that are.
+    pub(crate) async fn balancing(targets: Vec<SocketAddr>) -> Self {
+        let ready: Arc<[AtomicBool]> = targets.iter().map(|_| AtomicBool::new(true)).collect();
+        let (asked, found) = (targets.clone(), Arc::clone(&ready));
+        let mut proxy = Self::passing(targets, ready).await;
+        proxy.asking = Some(tokio::spawn(async move {
+            loop {
+                for (target, ready) in asked.iter().zip(found.iter()) {
+                    ready.store(is_ready(*target).await, Ordering::Relaxed);
+                }
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        }));
+        proxy
+    }
+
     pub(crate) async fn to(targets: Vec<SocketAddr>) -> Self {
+        let ready = targets.iter().map(|_| AtomicBool::new(true)).collect();
+        Self::passing(targets, ready).await
+    }
+
+    async fn passing(targets: Vec<SocketAddr>, ready: Arc<[AtomicBool]>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let way = watch::Sender::new(Way::Open);
-        let (targets, seen) = (Arc::<[SocketAddr]>::from(targets), way.subscribe());
+        let seen = way.subscribe();
         let task = tokio::spawn(async move {
             for first in 0.. {
                 let (near, _) = listener.accept().await.unwrap();
-                tokio::spawn(pass(near, Arc::clone(&targets), first, seen.clone()));
+                let count = targets.len();
+                let mut order: Vec<usize> = (0..count).map(|n| (first + n) % count).collect();
+                order.sort_by_key(|n| !ready[*n].load(Ordering::Relaxed));
+                let order = order.into_iter().map(|n| targets[n]).collect();
+                tokio::spawn(pass(near, order, seen.clone()));
             }
         });
-        Self { address, way, task }
+        Self { address, way, task, asking: None }
     }
 
     pub(crate) fn make(&self, way: Way) {
@@ -48,12 +78,20 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
+        self.asking.take().map(|asking| asking.abort()).unwrap_or_default();
     }
 }
 
-async fn pass(near: TcpStream, targets: Arc<[SocketAddr]>, first: usize, mut way: watch::Receiver<Way>) {
+async fn is_ready(target: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(target).await else { return false };
+    let mut answer = Vec::new();
+    let asked = stream.write_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    asked.is_ok() && stream.read_to_end(&mut answer).await.is_ok() && answer.starts_with(b"HTTP/1.1 200")
+}
+
+async fn pass(near: TcpStream, targets: Vec<SocketAddr>, mut way: watch::Receiver<Way>) {
     drop(way.wait_for(|way| *way != Way::Silent).await);
-    let Some(far) = connect(&targets, first).await else {
+    let Some(far) = connect(&targets).await else {
         drop(near.set_zero_linger());
         return;
     };
@@ -70,9 +108,9 @@ async fn pass(near: TcpStream, targets: Arc<[SocketAddr]>, first: usize, mut way
 }
 
 /// The next one only when the one before refuses, as a balancer may do without sending anything twice.
-async fn connect(targets: &[SocketAddr], first: usize) -> Option<TcpStream> {
-    for n in 0..targets.len() {
-        if let Ok(stream) = TcpStream::connect(targets[(first + n) % targets.len()]).await {
+async fn connect(targets: &[SocketAddr]) -> Option<TcpStream> {
+    for target in targets {
+        if let Ok(stream) = TcpStream::connect(target).await {
             return Some(stream);
         }
     }

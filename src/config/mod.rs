@@ -78,6 +78,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         port: r.number("server.port", 0..=u16::MAX),
         workers: r.number("server.workers", 0..=1024),
         max_connections: r.number("server.max_connections", 1..=1_000_000),
+        drain: r.duration("server.drain", Duration::ZERO..=10 * MINUTE),
         shutdown_timeout: r.duration("server.shutdown_timeout", Duration::ZERO..=60 * MINUTE),
         public_url: r.public_url("server.public_url"),
         trusted_proxies: r.list_of("server.trusted_proxies", parse_network),

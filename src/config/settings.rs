@@ -52,6 +52,8 @@ pub struct Server {
     pub workers: usize,
     /// Clients connected at once.
     pub max_connections: usize,
+    /// How long to serve on after being asked to stop, so that balancers notice.
+    pub drain: Duration,
     /// Grace for requests in flight at shutdown.
     pub shutdown_timeout: Duration,
     /// Where people reach it, if that is known.

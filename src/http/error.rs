@@ -42,11 +42,12 @@ pub enum Code {
     Internal,
     Overloaded,
     DatabaseUnavailable,
+    ShuttingDown,
 }
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::InvalidCredentials,
         Self::AccessTokenMissing,
@@ -71,6 +72,7 @@ impl Code {
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
+        Self::ShuttingDown,
     ];
 
     /// The code's text, its status and what it means.
@@ -111,6 +113,7 @@ impl Code {
             Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many tries; wait a little"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too many sign-ins at once"),
+            Self::ShuttingDown => ("shutting_down", S::SERVICE_UNAVAILABLE, "This process is about to end"),
             Self::DatabaseUnavailable => {
                 ("database_unavailable", S::SERVICE_UNAVAILABLE, "The service cannot reach its database")
             }
@@ -227,7 +230,9 @@ impl ApiError {
             | Code::RefreshTokenReplayed
             | Code::SessionExpired
             | Code::SessionEnded => challenge("Bearer realm=\"claviger\""),
-            Code::Overloaded | Code::DatabaseUnavailable => Some((RETRY_AFTER, HeaderValue::from_static("2"))),
+            Code::Overloaded | Code::DatabaseUnavailable | Code::ShuttingDown => {
+                Some((RETRY_AFTER, HeaderValue::from_static("2")))
+            }
             Code::MalformedRequest
             | Code::Forbidden
             | Code::OriginNotAllowed

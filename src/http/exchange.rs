@@ -37,7 +37,7 @@ impl ShuttingDown {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -2,6 +2,7 @@
 
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Error;
@@ -46,7 +47,15 @@ pub trait Statements {
 impl Statements for Connection {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
         if self.prepared {
-            prepared(&self.client, sql, parameters).await
+            let rows = match prepared(&self.client, sql, parameters).await {
+                Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+                    // "cached plan must not change result type": somebody has changed a column, and nothing was done yet.
+                    self.client.statement_cache.clear();
+                    prepared(&self.client, sql, parameters).await
+                }
+                outcome => outcome,
+            };
+            Ok(rows?)
         } else {
             Ok(self.client.query_typed(sql, parameters).await?)
         }
@@ -56,7 +65,7 @@ impl Statements for Connection {
 impl Statements for Transaction<'_> {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
         if self.prepared {
-            prepared(&self.inner, sql, parameters).await
+            Ok(prepared(&self.inner, sql, parameters).await?)
         } else {
             Ok(self.inner.query_typed(sql, parameters).await?)
         }
@@ -65,11 +74,15 @@ impl Statements for Transaction<'_> {
 
 /// Planned and sent once, and by its name from then on. Poolers in transaction mode that do not know of this give a
 /// client's statements to another connection, where the name means nothing, or another client's statement.
-async fn prepared(client: &impl GenericClient, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+async fn prepared(
+    client: &impl GenericClient,
+    sql: &str,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
     let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
     let statement = client.prepare_typed_cached(sql, &types).await?;
-    Ok(client.query(&statement, &values).await?)
+    client.query(&statement, &values).await
 }
 
 /// Runs a statement.

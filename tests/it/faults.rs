@@ -333,3 +333,19 @@ async fn a_database_that_is_dropped_and_made_anew_is_migrated_again() {
     }
     before.caller.refresh(&before.refresh_token).await.assert_problem(401, "refresh_token_invalid");
 }
+
+#[tokio::test]
+async fn a_column_that_changes_under_prepared_statements_costs_no_request() {
+    let app = TestApp::start().await;
+    let mut account = app.register("ada@example.com").await;
+    for kind in ["varchar(300)", "text"] {
+        for _ in 0..3 {
+            account.refresh().await;
+            assert_eq!(account.me().await.status, 200);
+        }
+        app.database.execute(&format!("alter table users alter email type {kind}")).await;
+        assert_eq!(account.me().await.status, 200);
+        account.refresh().await;
+        assert_eq!(app.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+    }
+}

@@ -46,6 +46,21 @@ async fn requests_in_flight_finish_after_sigterm_and_new_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_drains_tells_balancers_and_serves_on() {
+    let database = TestDatabase::migrated().await;
+    let mut server = ServerProcess::ready(&database.url, &[("CLAVIGER__SERVER__DRAIN", "2s")]).await;
+    let account = server.anonymous().register("ada@example.com").await;
+    let asked = Instant::now();
+    server.signal(Signal::TERM);
+    let caller = server.anonymous();
+    wait_until("balancers are told", async || caller.get("/health/ready").await.status == 503).await;
+    caller.get("/health/ready").await.assert_problem(503, "shutting_down");
+    assert_eq!(server.anonymous().refresh(&account.refresh_token).await.status, 200);
+    assert_eq!(server.exit_code().await, Some(0));
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn an_idle_connection_does_not_hold_up_the_shutdown() {
     let database = TestDatabase::migrated().await;
     let mut server = ServerProcess::ready(&database.url, &[]).await;

@@ -39,16 +39,17 @@ pub(super) async fn frozen(template: Arc<Template>) -> Row {
 }
 
 /// Clients know the proxy alone, and open a connection for each request, as a proxy without keep-alive does to what is
-/// behind it. It tries the other server when one refuses, and only then.
+/// behind it. It asks who is ready, and tries the other server when one refuses, and only then.
 pub(super) async fn handed_over(template: Arc<Template>) -> Row {
     let mut postgres = Postgres::prepare(&template, "postgres", &[]);
     postgres.start().await;
     let url = postgres.url();
-    let mut servers = [(); 2].map(|()| Server::prepare(&template.ground, &url, &[]));
+    let drain = [("CLAVIGER__SERVER__DRAIN", "1s")];
+    let mut servers = [(); 2].map(|()| Server::prepare(&template.ground, &url, &drain));
     for server in &mut servers {
         server.start().await;
     }
-    let proxy = Proxy::to(servers.iter().map(|server| server.address).collect()).await;
+    let proxy = Proxy::balancing(servers.iter().map(|server| server.address).collect()).await;
     let mut stage = Stage::behind(postgres, servers.into(), proxy.address);
     stage.warm_up().await;
     stage.begin();
