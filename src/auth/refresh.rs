@@ -33,7 +33,12 @@ impl Auth {
 
         let (session, successor) = match refreshed {
             Refreshed::Rotated(session) => (session, Some(successors.newest())),
-            Refreshed::Repeated(session, hash) => (session, successors.find(hash)),
+            Refreshed::Repeated(session, hash) => {
+                // A lost answer, or somebody who was quick: the address tells them apart.
+                let ip_address = sender.ip_address.map(|address| address.to_string());
+                tracing::info!(session_id = %session.id, ip_address, "a refresh was repeated");
+                (session, successors.find(hash))
+            }
             Refreshed::Replayed(ending) => {
                 tell(&Event::of_session(Kind::RefreshTokenReplayed, token.user_id, token.session_id), sender);
                 return Err(Error::RefreshTokenReplayed(ending));

@@ -84,6 +84,11 @@ fn read(r: &mut Reader) -> Option<Settings> {
         trusted_proxies: r.list_of("server.trusted_proxies", parse_network),
         forwarded_header: r.one_of("server.forwarded_header", &FORWARDED_HEADERS).unwrap_or_default(),
     };
+    if server.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        r.warn(
+            "server.trusted_proxies trusts everybody: all clients choose their addresses, and with them their limits",
+        );
+    }
     let access_token = AccessTokenPolicy {
         issuer: r.text("access_token.issuer"),
         audience: r.text("access_token.audience"),

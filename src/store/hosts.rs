@@ -2,39 +2,47 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_postgres::config::Host;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Connects to the first host that will do. Each gets an equal share of `limit`, which the caller keeps for the whole: if
-/// no host says anything, this does not end.
+type Connected = (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
+
+/// How long one that says nothing keeps the next from being tried, beside it.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// Connects to the first host that will do. If no host says anything, this does not end.
 ///
 /// The driver bounds no more than the opening of a socket. A host that accepts and is silent, as a frozen one is, would
 /// take all the time, and those after it would never be tried.
 ///
 /// # Errors
 /// That of the last host that gave one.
-pub(super) async fn connect<T>(
-    config: &Config,
-    tls: T,
-    limit: Duration,
-) -> Result<(Client, Connection<Socket, T::Stream>), Error>
-where
-    T: MakeTlsConnect<Socket> + Clone,
-{
-    let hosts = each_host(config);
-    let share = limit / u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
+pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connected, Error> {
+    let mut hosts = each_host(config).into_iter();
+    let mut attempts = JoinSet::new();
     let mut refused = None;
-    for host in hosts {
-        match tokio::time::timeout(share, host.connect(tls.clone())).await {
-            Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(error)) => refused = Some(error),
-            Err(_silent) => {}
+    loop {
+        let patience = match hosts.next() {
+            Some(host) => {
+                let tls = tls.clone();
+                attempts.spawn(async move { host.connect(tls).await });
+                if hosts.len() > 0 { HEAD_START } else { Duration::MAX }
+            }
+            None => Duration::MAX,
+        };
+        match tokio::time::timeout(patience, attempts.join_next()).await {
+            Ok(Some(Ok(Ok(connected)))) => return Ok(connected),
+            Ok(Some(Ok(Err(error)))) => refused = Some(error),
+            Ok(Some(Err(_))) | Err(_) => {}
+            Ok(None) => match refused {
+                Some(error) => return Err(error),
+                // The runtime is shutting down.
+                None => return std::future::pending().await,
+            },
         }
-    }
-    match refused {
-        Some(error) => Err(error),
-        None => std::future::pending().await,
     }
 }
 

@@ -68,8 +68,7 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
     let mut config = settings.url.config.clone();
     set_limits(&mut config, settings);
     let connector = tls::connector(&settings.url.tls)?;
-    let limit = settings.connect_timeout;
-    let connecting = tokio::time::timeout(limit, hosts::connect(&config, connector, limit));
+    let connecting = tokio::time::timeout(settings.connect_timeout, hosts::connect(&config, &connector));
     let (mut client, connection) = connecting.await.map_err(unreachable)?.map_err(unreachable)?;
     // Ends by itself when the client is dropped, and the lock with it.
     tokio::spawn(connection);

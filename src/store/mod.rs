@@ -79,11 +79,7 @@ impl Store {
             config.options(options);
         }
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let connect = ConnectOn {
-            runtime: Handle::current(),
-            tls: tls::connector(&settings.url.tls)?,
-            limit: settings.connect_timeout,
-        };
+        let connect = ConnectOn { runtime: Handle::current(), tls: tls::connector(&settings.url.tls)? };
         let manager = Manager::from_connect(config, connect, manager_config);
         let max_age = settings.max_connection_age;
         let pool = Pool::builder(manager)
@@ -223,17 +219,15 @@ impl Drop for Lent {
 struct ConnectOn {
     runtime: Handle,
     tls: MakeRustlsConnect,
-    /// That of the pool.
-    limit: Duration,
 }
 
 type Connected = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>;
 
 impl Connect for ConnectOn {
     fn connect(&self, config: &tokio_postgres::Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
-        let (config, tls, limit) = (config.clone(), self.tls.clone(), self.limit);
+        let (config, tls) = (config.clone(), self.tls.clone());
         let connecting = self.runtime.spawn(async move {
-            let (client, connection) = hosts::connect(&config, tls, limit).await?;
+            let (client, connection) = hosts::connect(&config, &tls).await?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::warn!(error = chain(&error), "a database connection ended");

@@ -193,7 +193,7 @@ fn each_bad_item_of_a_list_is_told_with_the_rule_it_breaks() {
 }
 
 #[test]
-fn a_page_that_comes_by_plain_http_is_doubtful() {
+fn pages_by_plain_http_and_proxies_everywhere_are_doubtful() {
     let warnings =
         |settings: &[(&str, &str)]| config::load(None, &with(settings), &BTreeMap::new()).unwrap().warnings.join("; ");
     let told = warnings(&[("CLAVIGER__CORS__ALLOWED_ORIGINS", "http://app.example.com")]);
@@ -202,6 +202,10 @@ fn a_page_that_comes_by_plain_http_is_doubtful() {
     assert!(warnings(&exposed).contains("cookie.secure is false though server.public_url is https"));
     let fine = [("CLAVIGER__COOKIE__SECURE", "false"), ("CLAVIGER__CORS__ALLOWED_ORIGINS", "http://localhost:5173")];
     assert!(!warnings(&fine).contains("cookie.secure") && !warnings(&fine).contains("cors."));
+    for (networks, everybody) in [("10.0.0.0/8", false), ("10.0.0.0/8,::/0", true), ("0.0.0.0/0", true)] {
+        let told = warnings(&[("CLAVIGER__SERVER__TRUSTED_PROXIES", networks)]);
+        assert_eq!(told.contains("trusts everybody"), everybody, "{told}");
+    }
 }
 
 #[test]

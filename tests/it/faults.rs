@@ -349,3 +349,15 @@ async fn a_column_that_changes_under_prepared_statements_costs_no_request() {
         assert_eq!(app.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_host_that_is_silent_leaves_time_for_the_next() {
+    let postgres = RestartableCluster::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hosts = format!("@{},", silent.local_addr().unwrap());
+    let url = postgres.cluster.default_url().replacen('@', &hosts, 1);
+    let server = ServerProcess::ready(&format!("{url}?target_session_attrs=read-write"), &[]).await;
+    let mut account = server.anonymous().register("ada@example.com").await;
+    account.refresh().await;
+    assert!(tokio::time::timeout(Duration::from_secs(1), silent.accept()).await.is_ok(), "it was asked first");
+}

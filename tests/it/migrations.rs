@@ -87,6 +87,28 @@ async fn a_database_that_cannot_be_written_now_is_waited_for() {
     wait_until("it is ready", async || server.anonymous().get("/health/ready").await.status == 200).await;
 }
 
+/// A lock that is waited for is ahead of every later one: whoever waits long for a busy table closes it to all.
+#[tokio::test]
+async fn a_migration_does_not_make_requests_wait_behind_it() {
+    let database = TestDatabase::empty().await;
+    database.migrate_to(Some(3)).await;
+    let mut other = database.client().await;
+    let in_the_way = other.transaction().await.unwrap();
+    in_the_way.batch_execute("lock table sessions in row exclusive mode").await.unwrap();
+    let settings = database.settings();
+    let migrating = tokio::spawn(async move { migrate(&settings, None).await.unwrap() });
+    wait_until("it waits for the table", async || database.waiting_for_locks().await == 1).await;
+
+    let client = database.client().await;
+    for _ in 0..5 {
+        let request = client.batch_execute("set lock_timeout = '5s'; lock table sessions in row exclusive mode");
+        request.await.unwrap();
+    }
+    assert!(!migrating.is_finished());
+    in_the_way.commit().await.unwrap();
+    assert_eq!(migrating.await.unwrap(), newest_version() as usize - 3);
+}
+
 #[tokio::test]
 async fn every_constraint_has_a_name_that_code_can_rely_on() {
     let database = TestDatabase::migrated().await;
