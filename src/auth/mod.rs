@@ -12,6 +12,7 @@ mod logout_all;
 mod me;
 pub mod operate;
 mod password;
+mod profile;
 mod refresh;
 mod register;
 mod revocations;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use crate::domain::access_token::{AccessToken, Claims, Refused};
 use crate::domain::field::FieldError;
+use crate::domain::profile::ProfileSchema;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenText};
 use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
@@ -33,6 +35,7 @@ pub use hashing::Hashing;
 pub use keys::{KeyRing, Keys};
 pub use login::Login;
 pub use password::PasswordChange;
+pub use profile::ProfileChange;
 pub use refresh::Refresh;
 pub use register::Registration;
 pub use revocations::RevocationList;
@@ -50,6 +53,8 @@ pub struct Auth {
     pub sessions: SessionPolicy,
     /// Shortest password for a new account.
     pub password_min_length: usize,
+    /// What profiles may hold, if anything is asked of them.
+    pub profile_schema: Option<ProfileSchema>,
     /// What gateways are told of revoked tokens.
     pub gate: Gate,
     /// Whether tries are limited.

@@ -1,6 +1,6 @@
 //! Registration: a new user, signed in at once.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::events::tell;
@@ -10,9 +10,10 @@ use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::Password;
+use crate::domain::profile::{Profile, ProfileSchema};
 use crate::domain::session::Sender;
 use crate::domain::throttle::{self, Trier};
-use crate::domain::user::{Line, Profile};
+use crate::domain::user::Line;
 use crate::store::sessions::{self, NewSession, NewUser};
 
 /// What somebody gives to get an account.
@@ -41,7 +42,8 @@ impl Auth {
     /// [`Error::InvalidFields`] with every broken rule, [`Error::EmailTaken`], [`Error::RateLimited`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<SignedIn, Error> {
-        let Checked { email, password, full_name, profile } = registration.check(self.password_min_length)?;
+        let Checked { email, password, full_name, profile } =
+            registration.check(self.password_min_length, self.profile_schema.as_ref())?;
         let address = counted(sender);
         let asking = self.turnstile.pass().await?;
         let place = self.hashing.queue(Trier::Stranger(address))?;
@@ -69,7 +71,7 @@ impl Auth {
 }
 
 impl Registration {
-    fn check(self, password_min_length: usize) -> Result<Checked, Error> {
+    fn check(self, password_min_length: usize, schema: Option<&ProfileSchema>) -> Result<Checked, Error> {
         let mut problems = Vec::new();
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let own = self.email.clone().unwrap_or_default();
@@ -80,8 +82,8 @@ impl Registration {
         let password = checked(password, &mut problems);
         let full_name = Line::parse(self.full_name.as_deref().unwrap_or_default(), "full_name");
         let full_name = checked(full_name, &mut problems);
-        let profile = self.profile.map_or(Ok(Profile::default()), Profile::parse);
-        let profile = checked(profile, &mut problems);
+        let profile = Profile::parse(self.profile.unwrap_or(json!({})), schema);
+        let profile = profile.map_err(|mut broken| problems.append(&mut broken)).ok();
         match (email, password, full_name, profile) {
             (Some(email), Some(password), Some(full_name), Some(profile)) => {
                 Ok(Checked { email, password, full_name, profile })

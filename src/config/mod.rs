@@ -22,6 +22,7 @@ pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Set
 
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
+use crate::domain::profile::ProfileSchema;
 use crate::domain::session::SessionPolicy;
 use reader::Reader;
 
@@ -99,6 +100,9 @@ fn read(r: &mut Reader) -> Option<Settings> {
     let sweep_every = r.duration("sessions.sweep_every", Duration::ZERO..=DAY);
     let events_kept = read_events_kept(r);
     let (allowed_origins, secure_cookie) = read_browsers(r, server.public_url.as_deref());
+    let profile_schema = r
+        .file("profile.schema")
+        .and_then(|text| ProfileSchema::parse(&text).map_err(|problem| r.problem("profile.schema", &problem)).ok());
     let password = Passwords {
         min_length: r.number("password.min_length", 1..=128),
         bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
@@ -126,6 +130,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         events_kept,
         allowed_origins,
         secure_cookie,
+        profile_schema,
         password,
         throttling,
         log,

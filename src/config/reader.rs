@@ -147,6 +147,16 @@ impl Reader {
         Some(text)
     }
 
+    /// The text of the file that is named; none if none is.
+    pub(super) fn file(&mut self, key: &str) -> Option<String> {
+        let path = self.raw(key);
+        if path.is_empty() {
+            return None;
+        }
+        let read = std::fs::read_to_string(&path);
+        read.map_err(|error| self.problem(key, &format!("{path} cannot be read: {error}"))).ok()
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> bool {
         let value = self.raw(key).parse();
         value.unwrap_or_else(|_| {

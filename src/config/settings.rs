@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::PostgresUrl;
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
+use crate::domain::profile::ProfileSchema;
 use crate::domain::secret::Secret;
 use crate::domain::session::SessionPolicy;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Whether the cookie travels by HTTPS alone.
     pub secure_cookie: bool,
+    /// What profiles may hold.
+    pub profile_schema: Option<ProfileSchema>,
     /// Rules and cost of passwords.
     pub password: Passwords,
     /// Whether tries are limited.

@@ -9,6 +9,7 @@ pub mod field;
 pub mod origin;
 pub mod password;
 pub mod place;
+pub mod profile;
 pub mod refresh_token;
 pub mod revocation;
 pub mod secret;

@@ -1,7 +1,7 @@
 //! Users, and the rules of the fields that describe them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -95,57 +95,8 @@ impl Line {
     }
 }
 
-/// The application's own fields of a user: a JSON object of at most 8 KiB.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Profile(Value);
-
-const MAX_PROFILE_BYTES: usize = 8 * 1024;
-
-impl Profile {
-    /// Checks an object from a request.
-    ///
-    /// # Errors
-    /// `invalid_type` for anything but an object, `too_large` above 8 KiB of compact JSON, `invalid_text` for a NUL
-    /// character, which Postgres cannot store.
-    pub fn parse(value: Value) -> Result<Self, FieldError> {
-        if !value.is_object() {
-            return Err(FieldError::new("profile", "invalid_type", "must be an object"));
-        }
-        if value.to_string().len() > MAX_PROFILE_BYTES {
-            return Err(FieldError::new("profile", "too_large", "must be at most 8192 bytes of JSON"));
-        }
-        if has_nul(&value) {
-            return Err(FieldError::new("profile", "invalid_text", "must not contain the character U+0000"));
-        }
-        Ok(Self(value))
-    }
-
-    /// The object.
-    #[must_use]
-    pub fn into_json(self) -> Value {
-        self.0
-    }
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self(Value::Object(Map::new()))
-    }
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -156,15 +107,5 @@ mod tests {
         assert_eq!(Line::parse(&"é".repeat(201), "full_name").unwrap_err().code, "too_long");
         assert_eq!(Line::parse("a\0b", "full_name").unwrap_err().code, "invalid_text");
         assert_eq!(Line::parse("a\nb", "full_name").unwrap_err().code, "invalid_text");
-    }
-
-    #[test]
-    fn a_profile_is_an_object_of_at_most_8_kib_without_nul() {
-        let sized = |n: usize| json!({ "a": "x".repeat(n) });
-        assert!(Profile::parse(sized(8192 - 8)).is_ok());
-        assert_eq!(Profile::parse(sized(8192 - 7)).unwrap_err().code, "too_large");
-        assert_eq!(Profile::parse(json!([1])).unwrap_err().code, "invalid_type");
-        assert_eq!(Profile::parse(json!({"a": [{"b\0": 1}]})).unwrap_err().code, "invalid_text");
-        assert_eq!(Profile::parse(json!({"a": {"b": "\0"}})).unwrap_err().code, "invalid_text");
     }
 }

@@ -13,7 +13,8 @@ use super::browser::Transport;
 use super::error::ApiError;
 use super::sessions::answer_signed_in;
 use super::{Outside, State, sender};
-use crate::auth::{PasswordChange, Registration};
+use crate::auth::{PasswordChange, ProfileChange, Registration};
+use crate::domain::profile::Change;
 use crate::domain::user::{Role, User};
 
 /// The body of `POST /api/auth/register`.
@@ -32,6 +33,15 @@ pub(super) struct PasswordRequest {
     current_password: Option<String>,
     new_password: Option<String>,
     keep_other_sessions: Option<bool>,
+}
+
+/// The body of `PATCH /api/auth/me`, a merge patch: what is absent stays, null removes.
+#[derive(Deserialize)]
+pub(super) struct MeRequest {
+    #[serde(default)]
+    full_name: Change<String>,
+    #[serde(default)]
+    profile: Change<Value>,
 }
 
 /// A user as clients see it.
@@ -84,6 +94,16 @@ pub(super) async fn register(
 
 pub(super) async fn me(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(UserBody::from(state.me(&caller.0).await?)))
+}
+
+pub(super) async fn change_me(
+    state: State,
+    caller: CurrentUser,
+    body: Body<MeRequest>,
+) -> Result<HttpResponse, ApiError> {
+    let MeRequest { full_name, profile } = body.0;
+    let user = state.change_profile(&caller.0, ProfileChange { full_name, profile }).await?;
+    Ok(HttpResponse::Ok().json(UserBody::from(user)))
 }
 
 pub(super) async fn change_password(

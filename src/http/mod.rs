@@ -17,7 +17,7 @@ mod sessions;
 
 use std::rc::Rc;
 
-use actix_web::web::{self, ServiceConfig, delete, get, head, post, resource, scope};
+use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
 use actix_web::{HttpMessage as _, HttpRequest, Responder};
 
 use crate::domain::session::Sender;
@@ -38,7 +38,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/logout-all").route(post().to(sessions::logout_all)))
                 .service(resource("/sessions").route(get().to(sessions::list)))
                 .service(resource("/sessions/{id}").route(delete().to(sessions::end)))
-                .service(resource("/me").route(get().to(accounts::me)))
+                .service(resource("/me").route(get().to(accounts::me)).route(patch().to(accounts::change_me)))
                 .service(resource("/password").route(post().to(accounts::change_password)))
                 .service(resource("/events").route(get().to(events::list)))
                 .service(readable("/check", gateway::check))

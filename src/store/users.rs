@@ -6,12 +6,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Error, Parameter, Statements, Transaction, query_opt};
+use super::{Error, Parameter, Statements, Transaction, query_one, query_opt};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
+use crate::domain::profile::Profile;
 use crate::domain::session::SessionPolicy;
 use crate::domain::throttle::{Trier, network};
-use crate::domain::user::{Role, User};
+use crate::domain::user::{Line, Role, User};
 
 /// What a login compares with.
 #[derive(Debug)]
@@ -139,6 +140,27 @@ pub async fn change_password(
     let parameters: [Parameter<'_>; 3] =
         [(&id, Type::UUID), (&verified.as_stored(), Type::TEXT), (&new.as_stored(), Type::TEXT)];
     Ok(query_opt(transaction, sql, &parameters).await?.is_some())
+}
+
+/// Replaces the name, and the profile if there is a new one, and gives the user as it is then.
+///
+/// # Errors
+/// [`Error`].
+pub async fn describe(
+    transaction: &Transaction<'_>,
+    id: Uuid,
+    full_name: Option<&Line>,
+    profile: Option<Profile>,
+) -> Result<User, Error> {
+    let sql = format!(
+        "update users set full_name = $2, profile = coalesce($3, profile), updated_at = clock_timestamp() where id = $1 returning {COLUMNS}"
+    );
+    let parameters: [Parameter<'_>; 3] = [
+        (&id, Type::UUID),
+        (&full_name.map(Line::as_str), Type::TEXT),
+        (&profile.map(Profile::into_json), Type::JSONB),
+    ];
+    from_row(&query_one(transaction, &sql, &parameters).await?)
 }
 
 /// Gives the account behind an address another role and says whose it is.

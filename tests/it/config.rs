@@ -1,6 +1,7 @@
 //! Configuration: layers, strictness, secrets.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -206,6 +207,20 @@ fn pages_by_plain_http_and_proxies_everywhere_are_doubtful() {
         let told = warnings(&[("CLAVIGER__SERVER__TRUSTED_PROXIES", networks)]);
         assert_eq!(told.contains("trusts everybody"), everybody, "{told}");
     }
+}
+
+#[test]
+fn a_schema_that_cannot_be_used_stops_the_start() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let told = |path: &str| {
+        let problems = config::load(None, &with(&[("CLAVIGER__PROFILE__SCHEMA", path)]), &BTreeMap::new()).unwrap_err();
+        problems.to_string()
+    };
+    assert!(told("/nowhere/schema.json").contains("cannot be read"));
+    let path = file.path().to_str().unwrap().to_owned();
+    assert!(told(&path).contains("is not JSON"));
+    file.write_all(br#"{"type": "thing"}"#).unwrap();
+    assert!(told(&path).contains("is no JSON Schema"), "{}", told(&path));
 }
 
 #[test]

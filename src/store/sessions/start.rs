@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
+use crate::domain::profile::Profile;
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::{LiveSession, Sender, SessionPolicy};
-use crate::domain::user::{Line, Profile, User};
+use crate::domain::user::{Line, User};
 use crate::store::events::RECORD;
 use crate::store::users::{self, COLUMNS, Credentials};
 use crate::store::{Error, Parameter, Statements, query_opt};
