@@ -106,7 +106,9 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
         };
-        let connections = Connections::new(settings.server.max_connections);
+        // The pool's, those of each worker's runtime, and what a process has anyway: a log, listeners, the resolver's.
+        let other_files = 100 + settings.database.pool_size + 4 * workers;
+        let connections = Connections::new(settings.server.max_connections, other_files);
         let (state, newcomers) = (auth.clone(), connections.clone());
         let factory = move || {
             ActixApp::new()
@@ -193,7 +195,7 @@ impl App {
             () = stop => Ok(()),
         };
         self.shutting_down.begin();
-        if !self.drain.is_zero() {
+        if outcome.is_ok() && !self.drain.is_zero() {
             tracing::info!(
                 seconds = self.drain.as_secs(),
                 "about to stop; balancers are told, requests are still served"
@@ -307,6 +309,7 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
                 Err(error) => Box::new(error),
             },
             Err(MigrationError::Unreachable(cause)) => cause,
+            Err(error @ MigrationError::Busy) => Box::new(error),
             Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_))) => return Err(error.into()),
         };
         tracing::warn!(

@@ -42,9 +42,9 @@ impl Auth {
     pub async fn login(&self, login: Login, sender: &Sender) -> Result<SignedIn, Error> {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
-        let asking = self.turnstile.pass().await?;
-        let visitor =
-            Visitor { address: counted(sender), token: held.map(|token| (token.session_id, token.generation)) };
+        let address = counted(sender);
+        let asking = self.turnstile.pass(address, held.is_some()).await?;
+        let visitor = Visitor { address, token: held.map(|token| (token.session_id, token.generation)) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);
         let mut found = self.find_credentials(&email, &visitor).await?;

@@ -45,7 +45,7 @@ impl Auth {
         let Checked { email, password, full_name, profile } =
             registration.check(self.password_min_length, self.profile_schema.as_ref())?;
         let address = counted(sender);
-        let asking = self.turnstile.pass().await?;
+        let asking = self.turnstile.pass(address, false).await?;
         let place = self.hashing.queue(Trier::Stranger(address))?;
         self.take(&throttle::of_registration(address), sender).await?;
         drop(asking);

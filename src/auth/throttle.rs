@@ -1,36 +1,87 @@
 //! Limits on tries, kept by all processes together in the database.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Auth, Error};
 use crate::domain::session::Sender;
-use crate::domain::throttle::Limit;
+use crate::domain::throttle::{Limit, network};
 use crate::store::throttles;
 
-/// Lets in as many at once as take half of the database's connections: the rest is for those who have tokens. Those it
-/// keeps waiting hold no place in the queue of passwords, so whoever is refused by limits keeps nobody out of that.
+/// Where sign-ins wait for the database, which about half of its connections are for; the rest is for those who have access
+/// tokens. Who waits here holds no place in the queue of passwords, so whoever is refused by limits keeps nobody out of that.
+///
+/// Devices that show a genuine refresh token, of whatever session, wait in a line of their own, and of one network only so
+/// many wait at a time: the lines stay short, however fast somebody tries.
 pub struct Turnstile {
-    inside: Semaphore,
+    strangers: Semaphore,
+    devices: Semaphore,
+    /// How many of each network wait or are inside.
+    crowds: Mutex<HashMap<IpNet, usize>>,
     patience: Duration,
 }
+
+/// More than an office or a class has of people who sign in within the same few milliseconds.
+const CROWD: usize = 64;
 
 impl Turnstile {
     /// For a pool of `connections`, each of which is waited for no longer than `patience`.
     #[must_use]
     pub fn new(connections: usize, patience: Duration) -> Self {
-        Self { inside: Semaphore::new((connections / 2).max(1)), patience }
+        let strangers = (connections / 2).max(1);
+        let (strangers, devices) = (Semaphore::new(strangers), Semaphore::new(strangers.div_ceil(2)));
+        Self { strangers, devices, crowds: Mutex::default(), patience }
     }
 
     /// Waits its turn. To be kept until the database has been asked.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when that takes too long.
-    pub(super) async fn pass(&self) -> Result<SemaphorePermit<'_>, Error> {
-        let passed = tokio::time::timeout(self.patience, self.inside.acquire()).await;
-        passed.map_err(|_elapsed| Error::Overloaded)?.map_err(Error::internal)
+    /// [`Error::Overloaded`] when too many of its network wait, or that takes too long.
+    pub(super) async fn pass(&self, address: IpAddr, is_device: bool) -> Result<Passed<'_>, Error> {
+        let one_of_crowd = self.join(network(address)).ok_or(Error::Overloaded)?;
+        let line = if is_device { &self.devices } else { &self.strangers };
+        let permit = tokio::time::timeout(self.patience, line.acquire()).await;
+        let permit = permit.map_err(|_elapsed| Error::Overloaded)?.map_err(Error::internal)?;
+        Ok(Passed { _permit: permit, _one_of_crowd: one_of_crowd })
+    }
+
+    fn join(&self, network: IpNet) -> Option<OneOfCrowd<'_>> {
+        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowd = crowds.entry(network).or_insert(0);
+        if *crowd == CROWD {
+            return None;
+        }
+        *crowd += 1;
+        Some(OneOfCrowd { crowds: &self.crowds, network })
+    }
+}
+
+/// Somebody whose turn it is.
+pub(super) struct Passed<'a> {
+    _permit: SemaphorePermit<'a>,
+    _one_of_crowd: OneOfCrowd<'a>,
+}
+
+struct OneOfCrowd<'a> {
+    crowds: &'a Mutex<HashMap<IpNet, usize>>,
+    network: IpNet,
+}
+
+impl Drop for OneOfCrowd<'_> {
+    fn drop(&mut self) {
+        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut crowd) = crowds.entry(self.network) {
+            *crowd.get_mut() -= 1;
+            if *crowd.get() == 0 {
+                crowd.remove();
+            }
+        }
     }
 }
 
@@ -55,4 +106,30 @@ impl Auth {
 /// The address that tries are counted by; without one, all count as one.
 pub(super) fn counted(sender: &Sender) -> IpAddr {
     sender.ip_address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_of_one_network_leaves_the_turnstile_to_others() {
+        let turnstile = Turnstile::new(2 * CROWD + 4, Duration::from_millis(10));
+        let [crowded, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            crowd.push(turnstile.pass(crowded, false).await.ok());
+        }
+        assert!(crowd.iter().all(Option::is_some));
+        assert!(turnstile.pass(crowded, false).await.is_err());
+        let others = (turnstile.pass(other, false).await.ok(), turnstile.pass(other, false).await.ok());
+        assert!(others.0.is_some() && others.1.is_some());
+        assert!(turnstile.pass(other, false).await.is_err(), "it is full, and waited for no longer than allowed");
+        assert!(turnstile.pass(other, true).await.is_ok(), "devices have a line of their own");
+
+        drop(crowd);
+        assert!(turnstile.pass(crowded, false).await.is_ok());
+        drop(others);
+        assert!(turnstile.crowds.lock().unwrap().is_empty(), "nobody is remembered who has left");
+    }
 }

@@ -53,13 +53,14 @@ pub fn of_login(account: &str, trier: Trier) -> Vec<Limit> {
         refill: Duration::from_mins(15),
         in_a_row: true,
     };
+    // An office behind one address, each of whom mistypes a few times; successes give back what they took.
+    let nearby = |address| by_network(b"login", address, 100, Duration::from_secs(10));
     match trier {
         Trier::Device(session) => vec![here(session.as_bytes())],
-        Trier::Neighbour(address) | Trier::Stranger(address) => {
-            // An office behind one address, each of whom mistypes a few times; successes give back what they took.
-            let mut limits = by_network(b"login", address, 100, Duration::from_secs(10));
-            limits.push(here(network(address).to_string().as_bytes()));
-            limits.extend(matches!(trier, Trier::Stranger(_)).then_some(anywhere));
+        Trier::Neighbour(address) => vec![here(network(address).to_string().as_bytes()), nearby(address)],
+        Trier::Stranger(address) => {
+            let mut limits = vec![here(network(address).to_string().as_bytes()), nearby(address), anywhere];
+            limits.extend(by_site(b"login", address, 1000, Duration::from_secs(1)));
             limits
         }
     }
@@ -74,20 +75,19 @@ pub fn of_password_change(user_id: Uuid, session_id: Uuid) -> Vec<Limit> {
 /// The limits of a registration: a hundred at once, for classrooms and tests, then one a minute.
 #[must_use]
 pub fn of_registration(address: IpAddr) -> Vec<Limit> {
-    by_network(b"register", address, 100, MINUTE)
+    let nearby = by_network(b"register", address, 100, MINUTE);
+    by_site(b"register", address, 1000, MINUTE / 10).into_iter().chain([nearby]).collect()
 }
 
-/// A limit for the network, and one ten times as wide for the 65,536 of them that a customer may have of IPv6.
-fn by_network(what: &[u8], address: IpAddr, burst: u32, refill: Duration) -> Vec<Limit> {
-    let limit = |place: IpNet, burst, refill| Limit {
-        key: key(what, &[place.to_string().as_bytes()]),
-        burst,
-        refill,
-        in_a_row: false,
-    };
-    let site = address.is_ipv6().then(|| IpNet::new(address, 48).ok()).flatten();
-    let site = site.map(|site| limit(site.trunc(), 10 * burst, refill / 10));
-    std::iter::once(limit(network(address), burst, refill)).chain(site).collect()
+fn by_network(what: &[u8], address: IpAddr, burst: u32, refill: Duration) -> Limit {
+    Limit { key: key(what, &[network(address).to_string().as_bytes()]), burst, refill, in_a_row: false }
+}
+
+/// For the 65,536 networks that one customer of a provider may have of IPv6. Elsewhere others share so many, so it is
+/// wide, and for strangers alone.
+fn by_site(what: &[u8], address: IpAddr, burst: u32, refill: Duration) -> Option<Limit> {
+    let site = address.is_ipv6().then(|| IpNet::new(address, 48).ok()).flatten()?.trunc();
+    Some(Limit { key: key(what, &[site.to_string().as_bytes()]), burst, refill, in_a_row: false })
 }
 
 /// What one subscriber has at least: an IPv4 address, or an IPv6 network of 64 bits, in which addresses cost nothing.
@@ -135,6 +135,13 @@ mod tests {
         assert_eq!(shared("2001:db8:0:1::1", "2001:db8:0:ffff::1"), 1, "the site");
         assert_eq!(shared("2001:db8:0:1::1", "2001:db8:1:1::1"), 0);
         assert_eq!(shared("192.0.2.1", "192.0.2.2"), 0, "IPv4 has none");
+        let neighbour = keys("bob", Trier::Neighbour("2001:db8:0:2::1".parse().unwrap()));
+        let stranger = keys("ada", from("2001:db8:0:1::1"));
+        assert_eq!(
+            neighbour.intersection(&stranger).count(),
+            0,
+            "strangers of the site keep nobody out who is signed in"
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
+use super::connections;
 use super::error::{ApiError, Code};
-use super::has_come_whole;
 use crate::auth;
 use crate::domain::field::FieldError;
 
@@ -34,9 +34,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let bytes = web::Bytes::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
+            connections::wait_for_client(&request);
             let bytes =
                 tokio::time::timeout(READ_LIMIT, bytes).await.map_err(|_elapsed| ApiError::of(Code::RequestTimeout))?;
-            has_come_whole(&request);
+            connections::begin_to_answer(&request);
             let bytes = bytes.map_err(|error| unreadable(&error))?;
             if bytes.is_empty() {
                 return Ok(Self(parse(b"{}")?));

@@ -1,20 +1,22 @@
 //! Connections: how many may be open, and how long one may keep this process waiting.
 //!
 //! The server below bounds only the first head of a connection, and serves whoever came first. Here a connection waits for
-//! its client until a request has come whole, and from the answer on. Whoever makes us wait too long is cut off, and when
+//! its client until the head of a request has come, as long as a body is read, and from the answer on. Whoever makes us wait too long is cut off, and when
 //! there are too many, whoever has made us wait the longest: slow clients then make room for those who have something to
 //! say, however many they are.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
+use actix_web::{HttpMessage as _, HttpRequest};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -26,8 +28,6 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The longest wait: until the last moment to begin a request, and for its head.
 const PATIENCE: Duration = KEEP_ALIVE.saturating_add(HEAD);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Files that are no client's connection: the pool's, the log, the listener, those of the runtime.
-const OTHER_FILES: u64 = 200;
 
 /// The open connections of this process.
 #[derive(Clone)]
@@ -39,21 +39,39 @@ pub struct Connections {
 /// Those that wait for their clients.
 #[derive(Default)]
 struct Line {
+    /// All that are open, those that have requests to be answered too.
     open: usize,
     /// Who stands in it, the longest first, and since when.
-    waiting: BTreeMap<u64, (Instant, Arc<OwnedFd>)>,
+    waiting: BTreeMap<u64, (Instant, Arc<Socket>)>,
     /// Its last number; they begin at 1.
     last: u64,
     /// Cut off because there were too many, since that was last told.
     pushed_out: usize,
 }
 
+/// A connection's own end, to cut it off by.
+struct Socket {
+    file: OwnedFd,
+    is_cut: AtomicBool,
+}
+
+impl Line {
+    fn cut(&mut self, socket: &Socket) {
+        if !socket.is_cut.swap(true, Ordering::Relaxed) {
+            self.open -= 1;
+            // It may be gone already.
+            let _gone = shutdown(&socket.file, Shutdown::Both);
+        }
+    }
+}
+
 impl Connections {
-    /// At most `limit`, or as many as the process may have files for, which is raised as far as that goes.
+    /// At most `limit`, or as many as the process may have files for beside `others`; what it may have is raised as far as
+    /// that goes.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, others: usize) -> Self {
         // Each is two files: the server's, and one to cut it off by.
-        let room = usize::try_from(files().saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1);
+        let room = usize::try_from(files()).unwrap_or(usize::MAX).saturating_sub(others) / 2;
         if room < limit {
             tracing::warn!(
                 limit,
@@ -61,7 +79,7 @@ impl Connections {
                 "server.max_connections is above what the limit on open files (ulimit -n) leaves"
             );
         }
-        Self { line: Arc::default(), limit: limit.min(room) }
+        Self { line: Arc::default(), limit: limit.min(room).max(1) }
     }
 
     /// How many may be open.
@@ -73,25 +91,27 @@ impl Connections {
     /// Takes a new connection in, at the cost of the one that has been silent the longest if there are too many.
     pub fn open(&self, stream: &dyn Any, connection_data: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
-        let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(file) => _ = connection_data.insert(Rc::new(self.admit(file))),
             // No file is left.
-            cut(stream);
-            return;
-        };
-        connection_data.insert(Rc::new(self.admit(socket)));
+            Err(_) => _ = shutdown(stream, Shutdown::Both),
+        }
     }
 
-    fn admit(&self, socket: OwnedFd) -> Connection {
+    fn admit(&self, file: OwnedFd) -> Connection {
+        let socket = Arc::new(Socket { file, is_cut: AtomicBool::new(false) });
+        let connection = Connection { line: Arc::clone(&self.line), socket, turn: Cell::new(0) };
         let mut line = locked(&self.line);
         line.open += 1;
-        if line.open > self.limit
-            && let Some((_, (_, longest))) = line.waiting.pop_first()
-        {
+        if line.open > self.limit {
             line.pushed_out += 1;
-            cut(&longest);
+            match line.waiting.pop_first() {
+                Some((_, (_, longest))) => line.cut(&longest),
+                // All others are being answered.
+                None => line.cut(&connection.socket),
+            }
         }
         drop(line);
-        let connection = Connection { line: Arc::clone(&self.line), socket: Arc::new(socket), turn: Cell::new(0) };
         connection.wait();
         connection
     }
@@ -117,37 +137,40 @@ impl Connections {
 
     fn cut_silent(&self, now: Instant) -> usize {
         let mut line = locked(&self.line);
-        let silent = line.waiting.iter().take_while(|(_, (since, _))| now.duration_since(*since) > PATIENCE);
-        let silent: Vec<u64> = silent.map(|(turn, _)| *turn).collect();
-        for turn in &silent {
-            if let Some((_, socket)) = line.waiting.remove(turn) {
-                cut(&socket);
-            }
+        let mut silent = 0;
+        while let Some(longest) = line.waiting.first_entry()
+            && now.duration_since(longest.get().0) > PATIENCE
+        {
+            let (_since, socket) = longest.remove();
+            line.cut(&socket);
+            silent += 1;
         }
-        silent.len()
+        silent
     }
 }
 
 /// One connection, for as long as the server keeps it.
-pub(super) struct Connection {
+struct Connection {
     line: Arc<Mutex<Line>>,
-    socket: Arc<OwnedFd>,
+    socket: Arc<Socket>,
     /// Its last number in the line; 0 before the first.
     turn: Cell<u64>,
 }
 
 impl Connection {
     /// Waits for its client from now on.
-    pub(super) fn wait(&self) {
+    fn wait(&self) {
         let mut line = locked(&self.line);
         line.waiting.remove(&self.turn.get());
-        line.last += 1;
-        self.turn.set(line.last);
-        line.waiting.insert(self.turn.get(), (Instant::now(), Arc::clone(&self.socket)));
+        if !self.socket.is_cut.load(Ordering::Relaxed) {
+            line.last += 1;
+            self.turn.set(line.last);
+            line.waiting.insert(self.turn.get(), (Instant::now(), Arc::clone(&self.socket)));
+        }
     }
 
     /// Has a request to answer, until what this gives is dropped.
-    pub(super) fn answering(self: &Rc<Self>) -> Answering {
+    fn answering(self: &Rc<Self>) -> Answering {
         locked(&self.line).waiting.remove(&self.turn.get());
         Answering(Rc::clone(self))
     }
@@ -157,12 +180,14 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut line = locked(&self.line);
         line.waiting.remove(&self.turn.get());
-        line.open -= 1;
+        if !self.socket.is_cut.load(Ordering::Relaxed) {
+            line.open -= 1;
+        }
     }
 }
 
-/// A request that has come whole and is being answered: its connection is not cut off.
-pub(super) struct Answering(Rc<Connection>);
+/// A request that is being answered: its connection is not cut off.
+struct Answering(Rc<Connection>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -170,9 +195,18 @@ impl Drop for Answering {
     }
 }
 
-fn cut(socket: impl AsFd) {
-    // It may be gone already.
-    let _gone = shutdown(socket, Shutdown::Both);
+/// The request's connection has something to answer, until the request is dropped.
+pub(super) fn begin_to_answer(request: &HttpRequest) {
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+        let answering = connection.answering();
+        request.extensions_mut().insert(answering);
+    }
+}
+
+/// The request's connection waits for its client, who has announced a body.
+pub(super) fn wait_for_client(request: &HttpRequest) {
+    let answering = request.extensions_mut().remove::<Answering>();
+    drop(answering);
 }
 
 fn locked(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
@@ -207,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_head_on_a_kept_connection_is_not_waited_for_for_ever() {
-        let connections = Connections::new(10);
+        let connections = Connections::new(10, 0);
         let (silent, _its) = admit(&connections);
         let (answered, its) = admit(&connections);
         let (busy, busy_one) = admit(&connections);
@@ -222,19 +256,31 @@ mod tests {
 
     #[test]
     fn whoever_kept_silent_the_longest_makes_room() {
-        let connections = Connections::new(3);
+        let connections = Connections::new(3, 0);
         let (busy, busy_one) = admit(&connections);
         let (came_first, its) = admit(&connections);
-        let (came_next, _its) = admit(&connections);
-        let answering = busy_one.answering();
+        let (came_next, cut_one) = admit(&connections);
+        let _answering = busy_one.answering();
         drop(its.answering());
 
         let (newest, newest_one) = admit(&connections);
         assert_eq!([&busy, &came_first, &came_next, &newest].map(is_cut_off), [false, false, true, false]);
 
-        drop((newest_one, answering));
+        drop((cut_one, newest_one));
+        let (another, _its) = admit(&connections);
+        assert_eq!([&busy, &came_first, &another].map(is_cut_off), [false; 3], "there are three again");
+    }
+
+    #[test]
+    fn a_newcomer_is_cut_off_where_all_others_are_being_answered() {
+        let connections = Connections::new(2, 0);
+        let clients = [admit(&connections), admit(&connections)];
+        let answering = clients.each_ref().map(|(_, its)| its.answering());
+        let (newcomer, _its) = admit(&connections);
+        assert!(is_cut_off(&newcomer));
+        drop(answering);
+        assert_eq!(clients.each_ref().map(|(client, _)| is_cut_off(client)), [false; 2]);
         let (_another, _its) = admit(&connections);
-        assert!(is_cut_off(&came_first), "the cut-off one is still open, so there are four");
-        assert!(!is_cut_off(&busy));
+        assert_eq!(clients.each_ref().map(|(client, _)| is_cut_off(client)).iter().filter(|cut| **cut).count(), 1);
     }
 }

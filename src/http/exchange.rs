@@ -1,14 +1,13 @@
 //! What happens around every request: its id, its log line, the form of its errors, and that it runs to its end.
 
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -19,9 +18,8 @@ use actix_web::{Error, HttpMessage as _, rt, web};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::connections::Connection;
 use super::error::{ApiError, Code};
-use super::{Surroundings, has_come_whole};
+use super::{Surroundings, connections};
 use crate::domain::session::Sender;
 use crate::telemetry::chain;
 
@@ -58,10 +56,7 @@ pub async fn around(
     let client = request.peer_addr().map(|peer| outside.proxies.client(peer.ip(), request.headers()));
     let sender = Sender::new(client, user_agent, &request_id);
     request.extensions_mut().insert(sender);
-    match request.parts() {
-        (request, Payload::None) => has_come_whole(request),
-        (request, _) => request.conn_data::<Rc<Connection>>().map(|connection| connection.wait()).unwrap_or_default(),
-    }
+    connections::begin_to_answer(request.request());
     let answering = next.call(request);
     let (id, https) = (request_id.clone(), outside.https);
     // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way

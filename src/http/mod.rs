@@ -15,15 +15,12 @@ mod gateway;
 mod health;
 mod sessions;
 
-use std::rc::Rc;
-
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
 use actix_web::{HttpMessage as _, HttpRequest, Responder};
 
 use crate::domain::session::Sender;
 use browser::Browsers;
 use client_address::Proxies;
-use connections::Connection;
 pub use exchange::{ShuttingDown, around};
 
 /// Every route on one screen.
@@ -81,13 +78,6 @@ pub struct Surroundings {
 }
 
 type Outside = web::Data<Surroundings>;
-
-/// Tells the request's connection that its client need say no more.
-fn has_come_whole(request: &HttpRequest) {
-    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
-        request.extensions_mut().insert(connection.answering());
-    }
-}
 
 /// Who sent the request.
 fn sender(request: &HttpRequest) -> Sender {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -12,6 +12,8 @@ type Connected = (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnec
 
 /// How long one that says nothing keeps the next from being tried, beside it.
 const HEAD_START: Duration = Duration::from_millis(300);
+/// Where any host will do, a standby does too: the first is given more time.
+const LONG_HEAD_START: Duration = Duration::from_secs(1);
 
 /// Connects to the first host that will do. If no host says anything, this does not end.
 ///
@@ -21,6 +23,8 @@ const HEAD_START: Duration = Duration::from_millis(300);
 /// # Errors
 /// That of the last host that gave one.
 pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connected, Error> {
+    let any_will_do = config.get_target_session_attrs() == TargetSessionAttrs::Any;
+    let head_start = if any_will_do { LONG_HEAD_START } else { HEAD_START };
     let mut hosts = each_host(config).into_iter();
     let mut attempts = JoinSet::new();
     let mut refused = None;
@@ -29,7 +33,7 @@ pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<
             Some(host) => {
                 let tls = tls.clone();
                 attempts.spawn(async move { host.connect(tls).await });
-                if hosts.len() > 0 { HEAD_START } else { Duration::MAX }
+                if hosts.len() > 0 { head_start } else { Duration::MAX }
             }
             None => Duration::MAX,
         };

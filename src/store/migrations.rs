@@ -3,10 +3,9 @@
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
+use time::OffsetDateTime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
-
-use time::OffsetDateTime;
 
 use super::error::{passes, without_values};
 use super::{Connection, Error, Store, hosts, set_limits, tls};
@@ -25,7 +24,10 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 /// How long a migration waits for a lock on a table. Requests wait behind it meanwhile.
 const YIELD_AFTER: Duration = Duration::from_millis(30);
-/// After this the failure is told, and the caller goes on trying.
+/// Now and then it waits long enough for Postgres to send a vacuum away that is in the way (`deadlock_timeout`, a second).
+const INSIST_FOR: Duration = Duration::from_millis(1200);
+const INSIST_EVERY: u32 = 100;
+/// After this the failure is told. A server tries again.
 const YIELD_LIMIT: Duration = Duration::from_mins(1);
 /// Balancers that ask for readiness want to know soon.
 const READY_LIMIT: Duration = Duration::from_secs(1);
@@ -43,6 +45,9 @@ pub enum MigrationError {
     /// Postgres is away; trying again may help.
     #[error("the database cannot be reached")]
     Unreachable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Others use the tables without a pause; trying again may help.
+    #[error("the tables were in use for a minute, by other statements than requests make; see pg_locks, and try again")]
+    Busy,
     /// Certificates to trust cannot be read.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -75,29 +80,32 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
     lock(&client).await?;
     let target = target.map_or(refinery::Target::Latest, refinery::Target::Version);
     let runner = migrations::runner().set_abort_missing(false).set_target(target);
-    yield_to_requests(&client).await?;
     let started = Instant::now();
     let mut applied = 0;
-    loop {
+    for attempt in 1.. {
+        wait_for_locks(&client, if attempt % INSIST_EVERY == 0 { INSIST_FOR } else { YIELD_AFTER }).await?;
         let error = match runner.run_async(&mut client).await {
             Ok(report) => return Ok(applied + report.applied_migrations().len()),
             Err(error) => error,
         };
         let is_in_the_way = source(&error).and_then(tokio_postgres::Error::code).is_some_and(waits_for_others);
-        if !is_in_the_way || started.elapsed() > YIELD_LIMIT {
+        if !is_in_the_way {
             return Err(failed(error));
+        }
+        if started.elapsed() > YIELD_LIMIT {
+            return Err(MigrationError::Busy);
         }
         applied += error.report().map_or(0, |report| report.applied_migrations().len());
         tokio::time::sleep(YIELD_AFTER).await;
     }
+    Ok(applied)
 }
 
 /// Servers of the version before go on serving while this changes their tables, and take those in another order than it
 /// does. It must not wait for them for as long as Postgres takes to look for deadlocks (a second): each would cost requests
 /// of theirs, and this its work. So it lets go, and tries again.
-async fn yield_to_requests(client: &Client) -> Result<(), MigrationError> {
-    let patience = format!("set lock_timeout = {}", YIELD_AFTER.as_millis());
-    client.batch_execute(&patience).await.map_err(unreachable)
+async fn wait_for_locks(client: &Client, limit: Duration) -> Result<(), MigrationError> {
+    client.batch_execute(&format!("set lock_timeout = {}", limit.as_millis())).await.map_err(unreachable)
 }
 
 fn waits_for_others(code: &SqlState) -> bool {

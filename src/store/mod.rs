@@ -142,6 +142,8 @@ impl Store {
     async fn watch<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let outcome = work.await;
         if matches!(outcome, Err(Error::NotSetUp(_))) {
+            // Statements that were prepared for the schema as it was.
+            self.pool.manager().statement_caches.clear();
             self.not_set_up.notify_one();
         }
         outcome

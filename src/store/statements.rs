@@ -50,6 +50,7 @@ impl Statements for Connection {
             let rows = match prepared(&self.client, sql, parameters).await {
                 Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
                     // "cached plan must not change result type": somebody has changed a column, and nothing was done yet.
+                    // (A transaction is lost by then; its caller repeats the request.)
                     self.client.statement_cache.clear();
                     prepared(&self.client, sql, parameters).await
                 }

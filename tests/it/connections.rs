@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -50,12 +51,17 @@ async fn a_request_that_is_being_answered_is_not_cut_off() {
     let settings = [("CLAVIGER__SERVER__MAX_CONNECTIONS", "10"), ("CLAVIGER__DATABASE__POOL_SIZE", "2")];
     let server = ServerProcess::ready(&database.url, &settings).await;
     let caller = server.anonymous();
-    caller.register("ada@example.com").await;
+    let account = caller.register("ada@example.com").await;
     let mut other = database.client().await;
     let holder = other.transaction().await.unwrap();
     holder.batch_execute("lock table users").await.unwrap();
-    let waiting = tokio::spawn(async move { caller.login("ada@example.com", PASSWORD).await });
-    wait_until("it waits", async || database.waiting_for_locks().await == 1).await;
+    // One with a body, and one without for a handler that reads one.
+    let request = server.anonymous().request(Method::POST, "/api/auth/logout-all").bearer_auth(&account.access_token);
+    let requests = [
+        tokio::spawn(async move { caller.login("ada@example.com", PASSWORD).await.status }),
+        tokio::spawn(async move { account.caller.send(request).await.status }),
+    ];
+    wait_until("they wait", async || database.waiting_for_locks().await == 2).await;
 
     let mut crowd = Vec::new();
     for _ in 0..50 {
@@ -63,7 +69,9 @@ async fn a_request_that_is_being_answered_is_not_cut_off() {
     }
     wait_until("some were cut off", async || !is_open(&mut crowd[0]).await).await;
     holder.commit().await.unwrap();
-    assert_eq!(waiting.await.unwrap().status, 200);
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
     wait_until("that is told", async || server.log().contains("too many connections")).await;
 }
 
