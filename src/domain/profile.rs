@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -91,12 +91,13 @@ impl ProfileSchema {
 
     fn problems(&self, profile: &Value) -> Vec<FieldError> {
         let errors = self.0.iter_errors(profile).take(MAX_PROBLEMS);
-        errors
-            .map(|error| {
-                let place = error.instance_path().to_string().replace('/', ".");
-                FieldError::new(format!("profile{place}"), "invalid_value", error.masked().to_string())
-            })
-            .collect()
+        let problem = |error: ValidationError<'_>| {
+            let place = error.instance_path().to_string().replace('/', ".");
+            FieldError::new(format!("profile{place}"), "invalid_value", error.masked().to_string())
+        };
+        let mut problems: Vec<FieldError> = errors.map(problem).collect();
+        problems.sort_by(|a, b| a.field.cmp(&b.field));
+        problems
     }
 }
 

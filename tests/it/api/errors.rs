@@ -20,7 +20,7 @@ async fn errors_of_the_framework_are_problem_documents_too() {
         (Method::GET, "/api/auth/login", "POST"),
         (Method::DELETE, "/api/auth/register", "POST"),
         (Method::PUT, "/api/auth/refresh", "POST"),
-        (Method::POST, "/api/auth/me", "GET"),
+        (Method::POST, "/api/auth/me", "GET, PATCH"),
         (Method::POST, "/health", "GET, HEAD"),
     ] {
         let answer = caller.send(caller.request(method, path)).await;
