@@ -1,5 +1,6 @@
 //! Clients that connect and take their time do not keep others out.
 
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -78,11 +79,14 @@ async fn a_request_that_is_being_answered_is_not_cut_off() {
 #[tokio::test]
 async fn the_limit_on_open_files_is_raised_and_kept_to() {
     let database = TestDatabase::migrated().await;
-    let server = ServerProcess::ready(&database.url, &[]).await;
+    let mut low = Command::new("/bin/sh");
+    low.args(["-c", "ulimit -Sn 300; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_claviger")]);
+    let server = ServerProcess::by(low, &database.url, &[]).await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).unwrap());
     assert_eq!(soft, hard, "{files}");
+    assert_ne!(soft, "300");
 
     let settings = [("CLAVIGER__SERVER__MAX_CONNECTIONS", "1000000")];
     let server = ServerProcess::ready(&database.url, &settings).await;

@@ -29,7 +29,12 @@ impl ServerProcess {
 
     /// Starts it and waits until it listens.
     pub(crate) async fn listening(database_url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_claviger"))
+        Self::by(Command::new(env!("CARGO_BIN_EXE_claviger")), database_url, settings).await
+    }
+
+    /// Starts it by a command that is, or becomes, the program.
+    pub(crate) async fn by(mut command: Command, database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut child = command
             .arg("serve")
             .env_clear()
             .envs(environment(database_url))
