@@ -94,7 +94,8 @@ async fn a_request_that_hangs_is_cut_off_at_the_configured_end() {
     server.signal(Signal::TERM);
     server.exit_code().await;
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    assert!(hanging.await.unwrap().is_err());
+    // Cut off, or told just before.
+    assert!(hanging.await.unwrap().map_or(true, |answer| answer.status() == 503));
 }
 
 #[tokio::test]
