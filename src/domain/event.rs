@@ -33,6 +33,36 @@ pub enum Kind {
     AccountEnabled,
     /// An operator gave the account another role.
     RoleChanged(Role),
+    /// An operator made the account.
+    AccountAdded,
+    /// It came from another system.
+    AccountImported,
+    /// The account and what belonged to it went away.
+    AccountDeleted,
+    /// Somebody with an access token did not know the password of the account that was to be deleted.
+    AccountDeletionFailed,
+    /// What describes the person changed.
+    ProfileChanged,
+    /// A mailed token came back: the address reaches its owner.
+    EmailVerified,
+    /// The owner wants another address.
+    EmailChangeRequested,
+    /// Somebody with an access token did not know the password of the account whose address was to be changed.
+    EmailChangeFailed,
+    /// The account has another address.
+    EmailChanged,
+    /// Somebody asked for a mail to set a new password.
+    PasswordResetRequested,
+    /// A mailed token set a new password.
+    PasswordReset,
+    /// An operator set a new password.
+    PasswordSet,
+    /// The owner took a copy of everything.
+    DataExported,
+    /// An operator gave a program credentials. The account is the program's.
+    ClientAdded,
+    /// An operator took them away.
+    ClientRemoved,
 }
 
 /// Why a login opened nothing.
@@ -69,6 +99,21 @@ impl Kind {
             Self::AccountDisabled => "account_disabled",
             Self::AccountEnabled => "account_enabled",
             Self::RoleChanged(_) => "role_changed",
+            Self::AccountAdded => "account_added",
+            Self::AccountImported => "account_imported",
+            Self::AccountDeleted => "account_deleted",
+            Self::AccountDeletionFailed => "account_deletion_failed",
+            Self::ProfileChanged => "profile_changed",
+            Self::EmailVerified => "email_verified",
+            Self::EmailChangeRequested => "email_change_requested",
+            Self::EmailChangeFailed => "email_change_failed",
+            Self::EmailChanged => "email_changed",
+            Self::PasswordResetRequested => "password_reset_requested",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordSet => "password_set",
+            Self::DataExported => "data_exported",
+            Self::ClientAdded => "client_added",
+            Self::ClientRemoved => "client_removed",
         }
     }
 
@@ -76,14 +121,31 @@ impl Kind {
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::LoginFailed(_) | Self::RefreshTokenReplayed | Self::PasswordChangeFailed => Outcome::Failure,
+            Self::LoginFailed(_)
+            | Self::RefreshTokenReplayed
+            | Self::PasswordChangeFailed
+            | Self::AccountDeletionFailed
+            | Self::EmailChangeFailed => Outcome::Failure,
             Self::Registered
             | Self::LoggedIn
             | Self::SessionEnded(_)
             | Self::PasswordChanged
             | Self::AccountDisabled
             | Self::AccountEnabled
-            | Self::RoleChanged(_) => Outcome::Success,
+            | Self::RoleChanged(_)
+            | Self::AccountAdded
+            | Self::AccountImported
+            | Self::AccountDeleted
+            | Self::ProfileChanged
+            | Self::EmailVerified
+            | Self::EmailChangeRequested
+            | Self::EmailChanged
+            | Self::PasswordResetRequested
+            | Self::PasswordReset
+            | Self::PasswordSet
+            | Self::DataExported
+            | Self::ClientAdded
+            | Self::ClientRemoved => Outcome::Success,
         }
     }
 
@@ -101,7 +163,22 @@ impl Kind {
             | Self::PasswordChanged
             | Self::PasswordChangeFailed
             | Self::AccountDisabled
-            | Self::AccountEnabled => None,
+            | Self::AccountEnabled
+            | Self::AccountAdded
+            | Self::AccountImported
+            | Self::AccountDeleted
+            | Self::AccountDeletionFailed
+            | Self::EmailChangeFailed
+            | Self::ProfileChanged
+            | Self::EmailVerified
+            | Self::EmailChangeRequested
+            | Self::EmailChanged
+            | Self::PasswordResetRequested
+            | Self::PasswordReset
+            | Self::PasswordSet
+            | Self::DataExported
+            | Self::ClientAdded
+            | Self::ClientRemoved => None,
         }
     }
 }

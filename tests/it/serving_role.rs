@@ -76,7 +76,8 @@ async fn the_trail_can_be_added_to_and_not_rewritten() {
         "drop table events",
         "alter table events disable row level security",
         "create table mine ()",
-        "delete from users",
+        "delete from clients",
+        "update clients set scopes = '{}'",
         "update refinery_schema_history set version = 0",
     ] {
         let attempt = client.transaction().await.unwrap();
