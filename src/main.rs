@@ -1,4 +1,4 @@
-//! The command line: what can be asked for. `commands` does it.
+//! The command line: what can be asked for. `commands` does it, and knows what can be asked about each subject.
 
 mod commands;
 
@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use claviger::config;
 use claviger::store::migrations;
-use commands::{Failure, check_config, dev, health, keys, migrate, print, serve, sweep, user};
+use commands::{
+    Failure, KeysCommand, SessionsCommand, UserCommand, check_config, dev, health, keys, migrate, print, serve,
+    sessions, user,
+};
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
 #[derive(Parser)]
@@ -62,66 +65,6 @@ enum Command {
     Health,
 }
 
-#[derive(Subcommand)]
-enum KeysCommand {
-    /// Make new secrets for `JWT_SECRET` and `REFRESH_SECRET`.
-    New {
-        /// Write them to `jwt_secret` and `refresh_secret` in this folder, with mode 600. What is there is kept; a folder that
-        /// is not is made.
-        #[arg(long, value_name = "FOLDER")]
-        dir: Option<PathBuf>,
-        /// The number of the account that is to own the files, if root makes them for another.
-        #[arg(long, value_name = "UID", requires = "dir")]
-        owner: Option<u32>,
-    },
-    /// Rotation, first step: add a new secret to a file, in last place, where it is understood and not used.
-    Add {
-        /// A file with secrets, for instance the one that `JWT_SECRET_FILE` names.
-        file: PathBuf,
-    },
-    /// Rotation, second step: move a secret of a file to the front, so that it is used.
-    Promote {
-        /// A file with secrets.
-        file: PathBuf,
-        /// The secret's name, as `add` said it.
-        name: String,
-    },
-    /// Rotation, third step: remove a secret from a file.
-    Drop {
-        /// A file with secrets.
-        file: PathBuf,
-        /// The secret's name.
-        name: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum UserCommand {
-    /// Close an account and end its sessions.
-    Disable {
-        /// The account's e-mail address.
-        email: String,
-    },
-    /// Open an account again.
-    Enable {
-        /// The account's e-mail address.
-        email: String,
-    },
-    /// Say what an account may do: its next access token has the role.
-    SetRole {
-        /// The account's e-mail address.
-        email: String,
-        /// user, admin, or service (a program that may read the list of revocations).
-        role: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum SessionsCommand {
-    /// Remove sessions and events that are older than they are kept. Servers do it by themselves.
-    Sweep,
-}
-
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::CheckConfig => check_config(file, &environment),
         Command::Keys { command } => keys(command),
         Command::User { command } => runtime.block_on(user(file, &environment, command)),
-        Command::Sessions { command: SessionsCommand::Sweep } => runtime.block_on(sweep(file, &environment)),
+        Command::Sessions { command } => runtime.block_on(sessions(file, &environment, command)),
         Command::Health => health(config::load_port(file, &environment)?),
     }
 }

@@ -1,0 +1,60 @@
+//! Serving for development: the private Postgres, the secrets made on the first start, and the words that say where they are.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use claviger::app::{App, asked_to_stop};
+use claviger::config::{self, Environment};
+use claviger::dev::binaries::Binaries;
+use claviger::dev::cluster::{Cluster, Purpose};
+use claviger::dev::folder::Folder;
+
+use super::{Failure, load, print};
+
+/// Where the development servers of common front ends are.
+const DEVELOPMENT_ORIGINS: &str =
+    "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173";
+
+pub(crate) async fn dev(
+    file: Option<&Path>,
+    environment: Environment,
+    dir: &Path,
+    postgres_bin: Option<&Path>,
+) -> Result<(), Failure> {
+    let mut folder = Folder::claim(dir)?;
+    folder.note("starting")?;
+    let stop = asked_to_stop()?;
+    let mut overlay = BTreeMap::from([
+        ("server.host".to_owned(), Ipv4Addr::LOCALHOST.to_string()),
+        ("cookie.secure".to_owned(), "false".to_owned()),
+        ("cors.allowed_origins".to_owned(), DEVELOPMENT_ORIGINS.to_owned()),
+        ("access_token.secrets".to_owned(), folder.secret("jwt_secret")?),
+        ("refresh_token.keys".to_owned(), folder.secret("refresh_secret")?),
+    ]);
+    let mut cluster = None;
+    if !config::names_database(file, &environment) {
+        let search_path = environment.get("PATH").map(String::as_str).unwrap_or_default();
+        let binaries = Binaries::find(postgres_bin, search_path)?;
+        let started = Cluster::start(&binaries, &folder.cluster_folder()?, Purpose::Development).await?;
+        overlay.insert("database.url".to_owned(), started.default_url());
+        cluster = Some(started);
+    }
+    let app = App::build(load(file, &environment, &overlay)?)?;
+    let address = app.address();
+    folder.note(&format!("http://{address}"))?;
+    print(format_args!("\n  claviger for development, ready in a moment"))?;
+    print(format_args!("  API        http://{address}/api/auth/… (docs/api.md)"))?;
+    print(format_args!("  health     http://{address}/health/ready"))?;
+    match &cluster {
+        Some(cluster) => print(format_args!("  database   {}", cluster.psql()))?,
+        None => print("  database   the one that DATABASE_URL names")?,
+    }
+    print(format_args!("  secrets    {0}/jwt_secret, {0}/refresh_secret", dir.display()))?;
+    print("  Ctrl-C stops all of it.\n")?;
+    let outcome = app.run(stop).await;
+    if let Some(mut cluster) = cluster {
+        cluster.stop()?;
+    }
+    Ok(outcome?)
+}

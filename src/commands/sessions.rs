@@ -1,0 +1,53 @@
+//! Sessions, all at once.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use claviger::auth::sweep::Sweep;
+use claviger::config::{self, Environment, Maintenance};
+use claviger::store::Store;
+use claviger::telemetry;
+
+use super::{Failure, print};
+
+/// What can be done with sessions.
+#[derive(Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// Remove sessions and events that are older than they are kept. Servers do it by themselves.
+    Sweep,
+}
+
+pub(crate) async fn sessions(
+    file: Option<&Path>,
+    environment: &Environment,
+    command: &SessionsCommand,
+) -> Result<(), Failure> {
+    match command {
+        SessionsCommand::Sweep => sweep(file, environment).await,
+    }
+}
+
+async fn sweep(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
+    const REPORT_EVERY: Duration = Duration::from_secs(2);
+    let Maintenance { database, sessions, events_kept, log } = config::load_maintenance(file, environment)?;
+    telemetry::start(&log);
+    let store = Store::new(&database)?;
+    let mut reported = Instant::now();
+    let days = |time: Duration| time.as_secs() / (24 * 60 * 60);
+    print(format_args!(
+        "removing sessions that ended {} days ago or were idle for {} and {0} more, and events of {} days ago",
+        days(sessions.kept_after_end),
+        days(sessions.idle_ttl),
+        days(events_kept),
+    ))?;
+    let sweep = Sweep { sessions, events_kept };
+    let removed = sweep.run(&store, |so_far| {
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            drop(print(format_args!("removed {} sessions, {} events so far", so_far.sessions, so_far.events)));
+        }
+    });
+    let removed = removed.await?;
+    print(format_args!("removed {} sessions, {} events", removed.sessions, removed.events))
+}
