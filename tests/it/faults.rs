@@ -336,7 +336,8 @@ async fn a_database_that_is_dropped_and_made_anew_is_migrated_again() {
 
 #[tokio::test]
 async fn a_column_that_changes_under_prepared_statements_costs_one_sign_in_at_most() {
-    let app = TestApp::start().await;
+    // One connection: on several, a statement may not come again where it was prepared.
+    let app = TestApp::start_with(&[("CLAVIGER__DATABASE__POOL_SIZE", "1")]).await;
     let mut account = app.register("ada@example.com").await;
     for kind in ["varchar(300)", "text"] {
         for _ in 0..3 {

@@ -14,15 +14,19 @@ const REFRESH_SECRET: &str = "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5EtN1k";
 const PASSWORD: &str = "hunter2XyZZyhunter2";
 const BETWEEN: &str = "\n---\n";
 
-static FILE: LazyLock<PathBuf> =
-    LazyLock::new(|| std::env::temp_dir().join(format!("claviger-hostile-{}.toml", std::process::id())));
+/// Beside what was built: statics are never dropped, and in the system's folder it would stay for ever.
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let program = std::env::current_exe().unwrap();
+    program.with_file_name(format!("hostile-settings-{}.toml", std::process::id()))
+});
 
 /// A settings file, a line `---`, and variables, one a line. `$PW` stands for a password that must not be shown.
 pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lower = text.to_lowercase();
     // Files are read as they are, and endless ones for ever; and who knows the secrets may show them.
-    if lower.contains("_file") || [JWT_SECRET, REFRESH_SECRET, PASSWORD].iter().any(|secret| text.contains(secret)) {
+    let reads_files = ["_file", "schema", "templates"].iter().any(|word| lower.contains(word));
+    if reads_files || [JWT_SECRET, REFRESH_SECRET, PASSWORD].iter().any(|secret| text.contains(secret)) {
         return;
     }
     let text = text.replace("$PW", PASSWORD);
