@@ -61,7 +61,7 @@ alter table events
   add constraint events_kind_check check (kind in
     ('registered', 'logged_in', 'login_failed', 'session_ended', 'refresh_token_replayed', 'password_changed',
      'password_change_failed', 'account_disabled', 'account_enabled', 'role_changed',
-     'account_added', 'account_imported', 'account_deleted', 'account_deletion_failed', 'profile_changed', 'email_verified',
+     'account_added', 'account_imported', 'account_deleted', 'account_deletion_failed', 'email_verified',
      'email_change_requested', 'email_change_failed', 'email_changed', 'password_reset_requested', 'password_reset',
      'password_set', 'data_exported', 'client_added', 'client_removed'));
 

@@ -41,8 +41,6 @@ pub enum Kind {
     AccountDeleted,
     /// Somebody with an access token did not know the password of the account that was to be deleted.
     AccountDeletionFailed,
-    /// What describes the person changed.
-    ProfileChanged,
     /// A mailed token came back: the address reaches its owner.
     EmailVerified,
     /// The owner wants another address.
@@ -103,7 +101,6 @@ impl Kind {
             Self::AccountImported => "account_imported",
             Self::AccountDeleted => "account_deleted",
             Self::AccountDeletionFailed => "account_deletion_failed",
-            Self::ProfileChanged => "profile_changed",
             Self::EmailVerified => "email_verified",
             Self::EmailChangeRequested => "email_change_requested",
             Self::EmailChangeFailed => "email_change_failed",
@@ -136,7 +133,6 @@ impl Kind {
             | Self::AccountAdded
             | Self::AccountImported
             | Self::AccountDeleted
-            | Self::ProfileChanged
             | Self::EmailVerified
             | Self::EmailChangeRequested
             | Self::EmailChanged
@@ -169,7 +165,6 @@ impl Kind {
             | Self::AccountDeleted
             | Self::AccountDeletionFailed
             | Self::EmailChangeFailed
-            | Self::ProfileChanged
             | Self::EmailVerified
             | Self::EmailChangeRequested
             | Self::EmailChanged

@@ -66,10 +66,16 @@ pub fn of_login(account: &str, trier: Trier) -> Vec<Limit> {
     }
 }
 
-/// The limits of a password change: who holds an access token may not guess the password with it.
+/// The limits of what takes the password besides an access token: whoever holds the latter may not guess the former with it.
 #[must_use]
-pub fn of_password_change(user_id: Uuid, session_id: Uuid) -> Vec<Limit> {
+pub fn of_password_proof(user_id: Uuid, session_id: Uuid) -> Vec<Limit> {
     of_login(&user_id.to_string(), Trier::Device(session_id))
+}
+
+/// The limit of copies of everything: ten at once, then one a minute.
+#[must_use]
+pub fn of_export(user_id: Uuid) -> Limit {
+    Limit { key: key(b"export", &[user_id.as_bytes()]), burst: 10, refill: MINUTE, in_a_row: false }
 }
 
 /// The limits of a registration: a hundred at once, for classrooms and tests, then one a minute.

@@ -124,22 +124,14 @@ pub async fn find_password_hash(client: &impl Statements, id: Uuid) -> Result<Op
     Ok(row.map(|row| row.try_get("password_hash").map(PasswordHash::from_stored)).transpose()?)
 }
 
-/// Replaces the very hash that was verified, and says whether it was still there. Belongs in one transaction with
-/// `sessions::end_all`.
+/// Replaces the password's hash. Belongs in one transaction with `sessions::end_all`, on a user that is locked.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn change_password(
-    transaction: &Transaction<'_>,
-    id: Uuid,
-    verified: &PasswordHash,
-    new: &PasswordHash,
-) -> Result<bool, Error> {
-    let sql = "update users set password_hash = $3, updated_at = clock_timestamp() \
-               where id = $1 and password_hash = $2 and disabled_at is null returning true";
-    let parameters: [Parameter<'_>; 3] =
-        [(&id, Type::UUID), (&verified.as_stored(), Type::TEXT), (&new.as_stored(), Type::TEXT)];
-    Ok(query_opt(transaction, sql, &parameters).await?.is_some())
+pub async fn set_password(transaction: &Transaction<'_>, id: Uuid, hash: &PasswordHash) -> Result<(), Error> {
+    let sql = "update users set password_hash = $2, updated_at = clock_timestamp() where id = $1";
+    let parameters: [Parameter<'_>; 2] = [(&id, Type::UUID), (&hash.as_stored(), Type::TEXT)];
+    query_opt(transaction, sql, &parameters).await.map(drop)
 }
 
 /// Replaces the name, and the profile if there is a new one, and gives the user as it is then.
