@@ -7,6 +7,7 @@ mod bearer;
 mod body;
 pub mod browser;
 pub mod client_address;
+mod code;
 pub mod connections;
 pub mod error;
 mod events;
