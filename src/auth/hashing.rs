@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -33,7 +34,7 @@ pub enum Comparison {
     Wrong,
     /// They do.
     Right,
-    /// They do, but the stored hash was made at a lower cost; this one at today's.
+    /// They do, but the stored hash was made at a lower cost, or by another system; this one is as it is today.
     Weak(PasswordHash),
 }
 
@@ -74,7 +75,7 @@ impl Hashing {
     }
 
     /// Compares a claimed password with a stored hash. A wrong one takes the work of one hash at today's cost, whether
-    /// there is a stored hash or not, and whatever cost it was made at, unless that was higher.
+    /// there is a stored hash or not, and whatever scheme and cost it was made with, unless that was dearer.
     ///
     /// # Errors
     /// [`Error::Internal`] when the system has no random bytes.
@@ -86,14 +87,21 @@ impl Hashing {
     ) -> Result<Comparison, Error> {
         let cost = self.cost;
         let stored = stored.cloned();
-        let compare = move || match stored {
-            Some(stored) if password.verify(&stored) => match stored.cost() {
-                Some(made_at) if made_at >= cost => Ok(Comparison::Right),
-                _ => password.hash(cost).map(Comparison::Weak),
-            },
-            stored => {
-                spend(&password, stored.and_then(|stored| stored.cost()), cost);
-                Ok(Comparison::Wrong)
+        let compare = move || {
+            let started = worked();
+            match stored {
+                Some(stored) if password.verify(&stored) => match stored.cost() {
+                    Some(made_at) if made_at >= cost => Ok(Comparison::Right),
+                    _ => password.hash(cost).map(Comparison::Weak),
+                },
+                Some(stored) if stored.is_foreign() => {
+                    spend_rest(&password, started, cost);
+                    Ok(Comparison::Wrong)
+                }
+                stored => {
+                    spend(&password, stored.and_then(|stored| stored.cost()), cost);
+                    Ok(Comparison::Wrong)
+                }
             }
         };
         self.run(compare).await?.map_err(Error::internal)
@@ -125,4 +133,32 @@ fn spend(password: &Password, spent: Option<u32>, cost: u32) {
         Some(spent) => (spent..cost).for_each(|cost| _ = password.verify(&PasswordHash::decoy(cost))),
         None => _ = password.verify(&PasswordHash::decoy(cost)),
     }
+}
+
+/// The work that is missing to one hash at `cost` after that which began at `started`, to within a cheapest hash.
+///
+/// What other systems' hashes cost is known only by time, and how fast this machine is at just this moment, too: a cheap
+/// decoy tells that. Then follow decoys of falling cost, each half of the one before, as long as there is time for them.
+fn spend_rest(password: &Password, started: Duration, cost: u32) {
+    /// A 32nd of the whole: long enough to be measured, short enough to be part of the rest.
+    const STEPS: u32 = 5;
+    const CHEAPEST: u32 = 4;
+    let decoy = |cost| _ = password.verify(&PasswordHash::decoy(cost));
+    let gauge = cost.saturating_sub(STEPS).max(CHEAPEST);
+    let before = worked();
+    decoy(gauge);
+    let unit = worked().saturating_sub(before);
+    let takes = |at: u32| unit.mul_f64(f64::from(at).exp2() / f64::from(gauge).exp2());
+    let end = started + takes(cost);
+    for lower in (CHEAPEST..cost).rev() {
+        if worked() + takes(lower) <= end {
+            decoy(lower);
+        }
+    }
+}
+
+/// How long this thread has worked. Not by the clock on the wall, which runs on while others have the core.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.try_into().unwrap_or_default()
 }

@@ -51,7 +51,7 @@ fn every_kind_of_event_and_every_code_of_a_field_is_documented() {
             "domain/field",
             "domain/user",
             "domain/email",
-            "domain/password",
+            "domain/password/mod",
             "http/browser",
             "http/body",
             "http/events",

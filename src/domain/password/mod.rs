@@ -1,7 +1,12 @@
 //! Passwords and their stored hashes: two types, neither of which prints.
 //!
 //! The functions that hash are slow by design; callers go through `auth::hashing`, which bounds how many run at once.
+//! `foreign` reads the hashes that other systems made, `work` compares with them.
 
+mod foreign;
+mod work;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -11,10 +16,15 @@ use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;
 
 use super::field::FieldError;
+use foreign::{Foreign, Form};
 
 /// A password as its owner means it: NFC, so that one typed on another keyboard or system is the same password.
 #[derive(Debug, Clone)]
-pub struct Password(SecretString);
+pub struct Password {
+    text: SecretString,
+    /// As it came, if that is something else: other systems hashed what was typed.
+    typed: Option<SecretString>,
+}
 
 /// Far above every passphrase, far below what would make normalising costly.
 const MAX_CHARACTERS: usize = 1024;
@@ -23,7 +33,9 @@ impl Password {
     /// A password somebody claims to have. No rule applies: an old account may have a password that today's refuse.
     #[must_use]
     pub fn claimed(text: &str) -> Self {
-        Self(text.nfc().collect::<String>().into())
+        let normal: String = text.nfc().collect();
+        let typed = (normal != text).then(|| text.to_owned().into());
+        Self { text: normal.into(), typed }
     }
 
     /// A password for a new account, or a change, of somebody with the address `email`.
@@ -33,7 +45,7 @@ impl Password {
     /// that is the address or its first part, in any case of letters. Any character of any script is good.
     pub fn chosen(text: &str, min_length: usize, email: &str, field: &'static str) -> Result<Self, FieldError> {
         let password = Self::claimed(text);
-        let chosen = password.0.expose_secret();
+        let chosen = password.text.expose_secret();
         let length = chosen.chars().count();
         if length < min_length {
             let message = format!("must have at least {min_length} characters");
@@ -62,9 +74,20 @@ impl Password {
     /// Whether this is the password behind `hash`; false for a hash that cannot be read.
     #[must_use]
     pub fn verify(&self, hash: &PasswordHash) -> bool {
-        let stored = hash.0.expose_secret();
-        let bcrypt = stored.strip_prefix(SCHEME).unwrap_or_default();
-        bcrypt::non_truncating_verify(self.digest(), bcrypt).unwrap_or(false)
+        match hash.bcrypt() {
+            Some(bcrypt) => bcrypt::non_truncating_verify(self.digest(), bcrypt).unwrap_or(false),
+            None => Foreign::from_stored(hash.as_stored()).is_some_and(|foreign| self.is_behind(&foreign)),
+        }
+    }
+
+    /// Whether another system hashed this password: as it was typed, or else as most keyboards would have typed it.
+    fn is_behind(&self, foreign: &Foreign) -> bool {
+        let matches = |text: &str| foreign.work.matches(text.as_bytes());
+        let normal = self.text.expose_secret();
+        match foreign.form {
+            Form::Nfkc => matches(&normal.nfkc().collect::<String>()),
+            Form::Typed => self.typed.as_ref().is_some_and(|typed| matches(typed.expose_secret())) || matches(normal),
+        }
     }
 
     /// 43 characters whatever the length: bcrypt reads only 72 bytes, and other implementations stop at a NUL.
@@ -73,7 +96,7 @@ impl Password {
     /// passwords from elsewhere and would try those against bcrypt ("shucking"). See ADR 0004.
     fn digest(&self) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"claviger password v1");
-        BASE64_STANDARD_NO_PAD.encode(hmac::sign(&key, self.0.expose_secret().as_bytes()))
+        BASE64_STANDARD_NO_PAD.encode(hmac::sign(&key, self.text.expose_secret().as_bytes()))
     }
 }
 
@@ -94,6 +117,10 @@ fn is_own(password: &str, email: &str) -> bool {
 
 /// Says how the bcrypt input was made, so that hashes made in another way can live in the same column.
 const SCHEME: &str = "{hmac-sha256}";
+/// Of an account that has no password yet.
+const NONE: &str = "{none}";
+/// What `password.bcrypt_cost` can be.
+const OWN_COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 
 /// A stored password hash: salted, slow, one way, and silent all the same.
 #[derive(Clone)]
@@ -104,6 +131,41 @@ impl PasswordHash {
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text.into())
+    }
+
+    /// Reads a hash as another system's table has it, or another claviger's: which scheme made it is told by its form.
+    ///
+    /// # Errors
+    /// What is wrong with it, without any of it: a scheme that is not known here, or one that asks for absurd work.
+    pub fn imported(text: &str) -> Result<Self, Cow<'static, str>> {
+        let text = text.trim();
+        let own = Self(text.to_owned().into());
+        if text == NONE {
+            Ok(own)
+        } else if let Some(bcrypt) = own.bcrypt() {
+            work::Bcrypt::parse(bcrypt, OWN_COSTS)?;
+            Ok(own)
+        } else if let Some(foreign) = Foreign::from_stored(text) {
+            Ok(Self(foreign.to_stored().into()))
+        } else {
+            foreign::recognise(text).map(|foreign| Self(foreign.to_stored().into()))
+        }
+    }
+
+    /// Of an account whose owner has not set a password yet: none matches.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(NONE.to_owned().into())
+    }
+
+    /// Whether another system made it, at a cost that only time can tell.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        Foreign::from_stored(self.as_stored()).is_some()
+    }
+
+    fn bcrypt(&self) -> Option<&str> {
+        self.0.expose_secret().strip_prefix(SCHEME)
     }
 
     /// A hash that no password has, and that takes as long to compare with as one made at `cost`.
@@ -122,9 +184,8 @@ impl PasswordHash {
     /// The cost it was made at; none if it cannot be read.
     #[must_use]
     pub fn cost(&self) -> Option<u32> {
-        let stored = self.0.expose_secret().strip_prefix(SCHEME).unwrap_or_default();
         // "$2b$12$…": the third piece between dollar signs.
-        stored.split('$').nth(2)?.parse().ok()
+        self.bcrypt()?.split('$').nth(2)?.parse().ok()
     }
 }
 
