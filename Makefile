@@ -5,7 +5,7 @@ CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways bench chaos siege fuzz lint deny fmt check image clean postgres
+.PHONY: help run test ways fixtures bench chaos siege fuzz lint deny fmt check image clean postgres
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 	  [ $$way != pgbouncer ] || [ -n "$$CI" ] || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { \
 	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
 	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
+
+fixtures: postgres ## Make the accounts of replaced systems again that tests move in, with those systems' own libraries
+	tests/fixtures/moving/make.sh
 
 bench: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep
