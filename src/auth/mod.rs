@@ -13,6 +13,7 @@ mod me;
 pub mod operate;
 mod password;
 mod profile;
+mod proof;
 mod refresh;
 mod register;
 mod revocations;
