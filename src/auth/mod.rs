@@ -141,7 +141,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Unavailable(_) | store::Error::NotSetUp(_) => Self::DatabaseUnavailable(error),
-            store::Error::Bug(_) => Self::Internal(error.into()),
+            store::Error::Bug(_) | store::Error::Taken(_) => Self::Internal(error.into()),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Auth {
         let token = keys.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
         let successors = keys.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
-        let presented = Presented { token: &token, successors: &successors, rotation_key, sender };
+        let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails: false };
         let refreshed =
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
 

@@ -18,6 +18,9 @@ pub enum Error {
     /// Tables, rights, or the whole database are not there: an operator, or the next migration, heals it.
     #[error("the database is not set up")]
     NotSetUp(#[source] Cause),
+    /// Somebody else has what must be one's own: a row breaks a unique constraint.
+    #[error("it is taken")]
+    Taken(#[source] Cause),
     /// A bug of ours: wrong SQL, or a row that breaks our own rules.
     #[error("the database refused a statement")]
     Bug(#[source] Cause),
@@ -40,6 +43,8 @@ impl From<tokio_postgres::Error> for Error {
         let cause = without_values(&error).into();
         if code.as_ref().is_some_and(is_set_up_later) {
             Self::NotSetUp(cause)
+        } else if code == Some(SqlState::UNIQUE_VIOLATION) {
+            Self::Taken(cause)
         } else if code.is_none_or(|code| passes(&code) || is_lost_statement(&code)) {
             Self::Unavailable(cause)
         } else {

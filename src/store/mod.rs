@@ -5,6 +5,7 @@
 pub mod error;
 pub mod events;
 mod hosts;
+pub mod mails;
 pub mod migrations;
 pub mod revocations;
 pub mod sessions;
@@ -13,6 +14,7 @@ pub mod throttles;
 pub mod tls;
 pub mod turns;
 pub mod users;
+pub mod verifications;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -23,6 +23,8 @@ pub struct Credentials {
     pub password_hash: PasswordHash,
     /// Whether an operator closed the account.
     pub disabled: bool,
+    /// Whether the address is known to reach the account's owner.
+    pub verified: bool,
     /// What the visitor is to this account.
     pub trier: Trier,
 }
@@ -51,6 +53,7 @@ pub async fn find_credentials(
     let (session_id, generation) = visitor.token.unzip();
     let generation = generation.map(i64::from);
     let sql = "select u.id, u.password_hash, u.disabled_at is not null as disabled,
+                      u.email_verified_at is not null as verified,
                       coalesce(bool_or(s.id = $2 and s.generation - $5 in (0, 1)), false) as is_device,
                       coalesce(bool_or(s.ip_address <<= $3::text::inet), false) as is_neighbour
                from users u
@@ -76,6 +79,7 @@ pub async fn find_credentials(
             user_id: row.try_get("id")?,
             password_hash: PasswordHash::from_stored(row.try_get("password_hash")?),
             disabled: row.try_get("disabled")?,
+            verified: row.try_get("verified")?,
             trier,
         })
     })
@@ -153,6 +157,40 @@ pub async fn describe(
         (&profile.map(Profile::into_json), Type::JSONB),
     ];
     from_row(&query_one(transaction, &sql, &parameters).await?)
+}
+
+/// The account behind an address, closed or not.
+///
+/// # Errors
+/// [`Error`].
+pub async fn find_by_email(client: &impl Statements, email: &str) -> Result<Option<User>, Error> {
+    let sql = format!("select {COLUMNS} from users where email = $1");
+    let row = query_opt(client, &sql, &[(&email, Type::TEXT)]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Sets a new password for who has shown to read the account's mail, so the address is verified from now on. Belongs in
+/// one transaction with `sessions::end_all`.
+///
+/// # Errors
+/// [`Error`].
+pub async fn reset_password(transaction: &Transaction<'_>, id: Uuid, new: &PasswordHash) -> Result<(), Error> {
+    let sql = "update users set password_hash = $2, email_verified_at = coalesce(email_verified_at, clock_timestamp()),
+                 updated_at = clock_timestamp()
+               where id = $1";
+    query_opt(transaction, sql, &[(&id, Type::UUID), (&new.as_stored(), Type::TEXT)]).await.map(drop)
+}
+
+/// Marks a user's address as verified, as it is or as it becomes.
+///
+/// # Errors
+/// [`Error`]; [`Error::Taken`] when another account has the address.
+pub async fn verify_email(transaction: &Transaction<'_>, id: Uuid, email: &str) -> Result<(), Error> {
+    let sql = "update users set email = $2, updated_at = clock_timestamp(),
+                 email_verified_at = case when email = $2 then coalesce(email_verified_at, clock_timestamp())
+                                          else clock_timestamp() end
+               where id = $1";
+    query_opt(transaction, sql, &[(&id, Type::UUID), (&email, Type::TEXT)]).await.map(drop)
 }
 
 /// Gives the account behind an address another role and says whose it is.

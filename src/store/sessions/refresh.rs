@@ -21,6 +21,8 @@ pub struct Presented<'a> {
     pub rotation_key: Option<SecretHash>,
     /// Where it comes from.
     pub sender: &'a Sender,
+    /// Whether a replay is told to the account's owner by mail.
+    pub mails: bool,
 }
 
 /// What became of a presented token. Whatever it is, it is committed.
@@ -45,7 +47,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "with current as (
           select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
-                 s.expires_at, s.ended_at, s.ended_by, u.email, u.role, u.disabled_at
+                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at
           from sessions s join users u on u.id = s.user_id
           where s.user_id = $1 and s.id = $2
           for update of s
@@ -82,6 +84,11 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
         ), recorded as (
           {RECORD} select user_id, id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
           from decided where verdict = 'replay'
+        ), mailed as (
+          insert into mails (id, kind, recipient, user_id, details)
+          select gen_random_uuid(), 'session_replayed', email, user_id,
+                 jsonb_strip_nulls(jsonb_build_object('ip_address', host($11), 'device', device))
+          from decided where verdict = 'replay' and $13
         )
         select verdict, user_id, id, email, role, created_at, secret_hash, now,
                least(expires_at, case verdict when 'rotate' then now else rotated_at end
@@ -122,6 +129,7 @@ pub async fn refresh(
             (&presented.sender.user_agent, Type::TEXT),
             (&presented.sender.ip_address, Type::INET),
             (&presented.sender.request_id, Type::TEXT),
+            (&presented.mails, Type::BOOL),
         ],
     )
     .await?;

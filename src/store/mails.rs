@@ -1,0 +1,127 @@
+//! The table `mails`: queued by whoever does what a mail tells of, claimed and removed by whoever sends it.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{Error, Parameter, Statements, query_all, query_one, query_opt};
+use crate::domain::mail::{MailDetails, MailKind, QueuedMail};
+
+/// A mail about to be queued.
+#[derive(Debug)]
+pub struct NewMail<'a> {
+    /// What it is about.
+    pub kind: MailKind,
+    /// To whom.
+    pub recipient: &'a str,
+    /// Whose account; none where only the recipient says that.
+    pub user_id: Option<Uuid>,
+    /// What it tells besides.
+    pub details: MailDetails,
+}
+
+/// Queues a mail. Where it tells of a change, this belongs in that change's transaction.
+///
+/// # Errors
+/// [`Error`].
+pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), Error> {
+    let sql = "insert into mails (id, kind, recipient, user_id, details) values ($1, $2, $3, $4, $5)";
+    let details = serde_json::to_value(&mail.details).map_err(|error| Error::Bug(error.into()))?;
+    let parameters: [Parameter<'_>; 5] = [
+        (&Uuid::new_v4(), Type::UUID),
+        (&mail.kind.as_str(), Type::TEXT),
+        (&mail.recipient, Type::TEXT),
+        (&mail.user_id, Type::UUID),
+        (&details, Type::JSONB),
+    ];
+    query_opt(client, sql, &parameters).await.map(drop)
+}
+
+/// Takes mails that are due, at most `limit`, for as long as `claim`: until then nobody else tries them.
+///
+/// # Errors
+/// [`Error`]; what was claimed then waits until its claim is over.
+pub async fn claim(client: &impl Statements, limit: i64, claim: Duration) -> Result<Vec<QueuedMail>, Error> {
+    let sql = "with due as (
+                 select id from mails where due_at <= clock_timestamp() order by due_at limit $1 for update skip locked
+               )
+               update mails m set due_at = clock_timestamp() + $2 * interval '1 second', attempts = m.attempts + 1
+               from due where m.id = due.id
+               returning m.id, m.kind, m.recipient, m.user_id, m.details, m.created_at, m.attempts";
+    let parameters: [Parameter<'_>; 2] = [(&limit, Type::INT8), (&claim.as_secs_f64(), Type::FLOAT8)];
+    query_all(client, sql, &parameters).await?.iter().map(queued).collect()
+}
+
+/// How long it is until a mail is due; none if there is none.
+///
+/// # Errors
+/// [`Error`].
+pub async fn find_pause(client: &impl Statements) -> Result<Option<Duration>, Error> {
+    let sql = "select extract(epoch from min(due_at) - clock_timestamp())::float8 as seconds from mails";
+    let seconds: Option<f64> = query_one(client, sql, &[]).await?.try_get("seconds")?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+}
+
+/// Puts a claimed mail off, the longer the more often it was tried: 1 s, 2, 4 … up to `most`, a quarter more or less, so
+/// that a server that comes back is not asked by all at once. Says when it is tried again; none if it was given up, as it
+/// is older than `until`.
+///
+/// # Errors
+/// [`Error`]; its claim then says when it is tried again.
+pub async fn put_off(
+    client: &impl Statements,
+    id: Uuid,
+    most: Duration,
+    until: Duration,
+) -> Result<Option<Duration>, Error> {
+    let sql = "with aged as (
+                 select id, created_at < clock_timestamp() - $3 * interval '1 second' as is_old,
+                        least($2, 2.0 ^ least(attempts - 1, 30)) * (0.75 + random() / 2) as pause
+                 from mails where id = $1
+               ), gone as (
+                 delete from mails m using aged where m.id = aged.id and is_old
+               ), later as (
+                 update mails m set due_at = clock_timestamp() + pause * interval '1 second'
+                 from aged where m.id = aged.id and not is_old
+               )
+               select pause::float8 as pause from aged where not is_old";
+    let parameters: [Parameter<'_>; 3] =
+        [(&id, Type::UUID), (&most.as_secs_f64(), Type::FLOAT8), (&until.as_secs_f64(), Type::FLOAT8)];
+    let row = query_opt(client, sql, &parameters).await?;
+    let pause: Option<f64> = row.map(|row| row.try_get("pause")).transpose()?;
+    Ok(pause.map(|pause| Duration::try_from_secs_f64(pause).unwrap_or_default()))
+}
+
+/// Notes whose account a mail is about, and says whether that was not known before.
+///
+/// # Errors
+/// [`Error`].
+pub async fn address_to(client: &impl Statements, id: Uuid, user_id: Uuid) -> Result<bool, Error> {
+    let sql = "update mails set user_id = $2 where id = $1 and user_id is null returning true";
+    Ok(query_opt(client, sql, &[(&id, Type::UUID), (&user_id, Type::UUID)]).await?.is_some())
+}
+
+/// Removes a mail: it was sent, or never will be.
+///
+/// # Errors
+/// [`Error`].
+pub async fn delete(client: &impl Statements, id: Uuid) -> Result<(), Error> {
+    query_opt(client, "delete from mails where id = $1", &[(&id, Type::UUID)]).await.map(drop)
+}
+
+fn queued(row: &Row) -> Result<QueuedMail, Error> {
+    let kind: &str = row.try_get("kind")?;
+    let attempts: i32 = row.try_get("attempts")?;
+    let details: serde_json::Value = row.try_get("details")?;
+    Ok(QueuedMail {
+        id: row.try_get("id")?,
+        kind: MailKind::from_name(kind).ok_or_else(|| Error::unknown_value("kind", kind))?,
+        recipient: row.try_get("recipient")?,
+        user_id: row.try_get("user_id")?,
+        details: serde_json::from_value(details).unwrap_or_else(|_of_another_version| MailDetails::default()),
+        created_at: row.try_get("created_at")?,
+        attempts: u32::try_from(attempts).unwrap_or_default(),
+    })
+}
