@@ -12,3 +12,4 @@ pub mod http;
 pub mod secret_file;
 pub mod store;
 pub mod telemetry;
+pub mod user_file;

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use claviger::config;
 use claviger::store::migrations;
 use commands::{
-    Failure, KeysCommand, SessionsCommand, UserCommand, check_config, dev, health, keys, migrate, print, serve,
-    sessions, user,
+    Failure, ImportCommand, KeysCommand, SessionsCommand, UserCommand, check_config, dev, health, import, keys,
+    migrate, print, serve, sessions, user,
 };
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
@@ -56,6 +56,11 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Take over what another system has.
+    Import {
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Manage sessions.
     Sessions {
         #[command(subcommand)]
@@ -87,6 +92,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::CheckConfig => check_config(file, &environment),
         Command::Keys { command } => keys(command),
         Command::User { command } => runtime.block_on(user(file, &environment, command)),
+        Command::Import { command } => runtime.block_on(import(file, &environment, command)),
         Command::Sessions { command } => runtime.block_on(sessions(file, &environment, command)),
         Command::Health => health(config::load_port(file, &environment)?),
     }

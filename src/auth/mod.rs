@@ -5,6 +5,7 @@
 mod check;
 mod events;
 pub mod hashing;
+pub mod import;
 mod keys;
 mod login;
 mod logout;

@@ -2,6 +2,7 @@
 //! than a few lines is in the library.
 
 mod dev;
+mod import;
 mod installation;
 mod keys;
 mod serve;
@@ -17,6 +18,7 @@ use claviger::config::{self, Environment, Loaded, Settings};
 use claviger::telemetry;
 
 pub(crate) use dev::dev;
+pub(crate) use import::{ImportCommand, import};
 pub(crate) use installation::{check_config, migrate};
 pub(crate) use keys::{KeysCommand, keys};
 pub(crate) use serve::{health, serve};

@@ -30,7 +30,7 @@ pub(crate) async fn sessions(
 
 async fn sweep(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
     const REPORT_EVERY: Duration = Duration::from_secs(2);
-    let Maintenance { database, sessions, events_kept, log } = config::load_maintenance(file, environment)?;
+    let Maintenance { database, sessions, events_kept, log, .. } = config::load_maintenance(file, environment)?;
     telemetry::start(&log);
     let store = Store::new(&database)?;
     let mut reported = Instant::now();

@@ -100,9 +100,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     let sweep_every = r.duration("sessions.sweep_every", Duration::ZERO..=DAY);
     let events_kept = read_events_kept(r);
     let (allowed_origins, secure_cookie) = read_browsers(r, server.public_url.as_deref());
-    let profile_schema = r
-        .file("profile.schema")
-        .and_then(|text| ProfileSchema::parse(&text).map_err(|problem| r.problem("profile.schema", &problem)).ok());
+    let profile_schema = read_profile_schema(r);
     let password = Passwords {
         min_length: r.number("password.min_length", 1..=128),
         bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
@@ -146,9 +144,12 @@ pub fn load_maintenance(file: Option<&Path>, environment: &Environment) -> Resul
     let mut reader = Reader::new(values, problems);
     let database = read_database(&mut reader);
     let (sessions, events_kept) = (read_sessions(&mut reader), read_events_kept(&mut reader));
+    let profile_schema = read_profile_schema(&mut reader);
     let log = read_log(&mut reader);
     match (database, reader.into_problems()) {
-        (Some(database), problems) if problems.is_empty() => Ok(Maintenance { database, sessions, events_kept, log }),
+        (Some(database), problems) if problems.is_empty() => {
+            Ok(Maintenance { database, sessions, events_kept, profile_schema, log })
+        }
         (_, problems) => Err(Problems(problems)),
     }
 }
@@ -170,6 +171,11 @@ pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, 
     let port = reader.number("server.port", 0..=u16::MAX);
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(port) } else { Err(Problems(problems)) }
+}
+
+fn read_profile_schema(r: &mut Reader) -> Option<ProfileSchema> {
+    let text = r.file("profile.schema")?;
+    ProfileSchema::parse(&text).map_err(|problem| r.problem("profile.schema", &problem)).ok()
 }
 
 fn read_sessions(r: &mut Reader) -> SessionPolicy {

@@ -128,6 +128,8 @@ pub struct Maintenance {
     pub sessions: SessionPolicy,
     /// How long events are kept.
     pub events_kept: Duration,
+    /// What profiles may hold.
+    pub profile_schema: Option<ProfileSchema>,
     /// What to log and how.
     pub log: Log,
 }

@@ -6,6 +6,7 @@ pub mod access_token;
 pub mod email;
 pub mod event;
 pub mod field;
+pub mod imported;
 pub mod letter;
 pub mod mail;
 pub mod origin;

@@ -5,6 +5,7 @@
 pub mod error;
 pub mod events;
 mod hosts;
+pub mod imports;
 pub mod mails;
 pub mod migrations;
 pub mod revocations;
