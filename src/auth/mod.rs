@@ -3,6 +3,7 @@
 //! Nothing here knows HTTP.
 
 mod check;
+mod delete;
 mod events;
 pub mod hashing;
 pub mod import;

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Error;
+use super::delete::delete_account;
 use super::events::{tell, tell_ended};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
@@ -45,6 +46,19 @@ pub async fn enable(store: &Store, email: &Email) -> Result<bool, Error> {
 /// [`Error::DatabaseUnavailable`].
 pub async fn set_role(store: &Store, email: &Email, role: Role) -> Result<bool, Error> {
     change(store, Kind::RoleChanged(role), async |transaction| users::set_role(transaction, email, role).await).await
+}
+
+/// Deletes an account and all that belongs to it; says whether there was one.
+///
+/// # Errors
+/// [`Error::DatabaseUnavailable`].
+pub async fn delete(store: &Store, user_id: Uuid) -> Result<bool, Error> {
+    let sender = &Sender::default();
+    let deleted = store.transaction(async |transaction| delete_account(transaction, user_id, sender).await).await?;
+    if deleted {
+        tell(&Event::of_account(Kind::AccountDeleted, user_id), sender);
+    }
+    Ok(deleted)
 }
 
 /// One change to one account, recorded with it.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use crate::domain::session::SessionPolicy;
-use crate::store::{Store, events, sessions, throttles, turns};
+use crate::store::{Store, deleted_users, events, sessions, throttles, turns};
 
 /// Pages of sessions in one step: a millisecond or two of work, and the locks of a few hundred rows.
 const PAGES: i64 = 16;
@@ -56,6 +56,9 @@ impl Sweep {
             tell(removed);
         }
         while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
+        // Longer than an access token can live.
+        let kept = self.sessions.kept_after_end;
+        while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS {}
         loop {
             let step = async |client: &mut _| events::sweep(client, self.events_kept, ROWS).await;
             let swept = rested(store.run(step)).await?;

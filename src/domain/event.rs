@@ -201,6 +201,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Something that happens to an account as a whole.
+    #[must_use]
+    pub fn of_account(kind: Kind, user_id: Uuid) -> Self {
+        Self { kind, user_id: Some(user_id), session_id: None }
+    }
+
     /// Something that happens to an account, by way of one of its sessions.
     #[must_use]
     pub fn of_session(kind: Kind, user_id: Uuid, session_id: Uuid) -> Self {

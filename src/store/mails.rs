@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Error, Parameter, Statements, query_all, query_one, query_opt};
+use super::{Error, Parameter, Statements, Transaction, query_all, query_one, query_opt};
 use crate::domain::mail::{MailDetails, MailKind, QueuedMail};
 
 /// A mail about to be queued.
@@ -109,6 +109,16 @@ pub async fn address_to(client: &impl Statements, id: Uuid, user_id: Uuid) -> Re
 /// [`Error`].
 pub async fn delete(client: &impl Statements, id: Uuid) -> Result<(), Error> {
     query_opt(client, "delete from mails where id = $1", &[(&id, Type::UUID)]).await.map(drop)
+}
+
+/// Removes what waits for an account that has just gone, but for the mail that tells of it.
+///
+/// # Errors
+/// [`Error`].
+pub async fn delete_of_user(transaction: &Transaction<'_>, user_id: Uuid, email: &str) -> Result<(), Error> {
+    let sql = "delete from mails where (user_id = $1 or recipient = $2) and kind <> 'account_deleted'";
+    let parameters: [Parameter<'_>; 2] = [(&user_id, Type::UUID), (&email, Type::TEXT)];
+    query_opt(transaction, sql, &parameters).await.map(drop)
 }
 
 fn queued(row: &Row) -> Result<QueuedMail, Error> {

@@ -1,4 +1,4 @@
-//! What was revoked lately: read from `sessions` and `users`, which say when each was.
+//! What was revoked lately: read from `sessions`, `users` and `deleted_users`, which say when each was.
 
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ pub async fn list(
                  union all
                  (select id, false, disabled_at
                   from users where (disabled_at, id) > ((select after from asked), $2) order by disabled_at, id limit $4)
+                 union all
+                 (select id, false, deleted_at
+                  from deleted_users
+                  where (deleted_at, id) > ((select after from asked), $2) order by deleted_at, id limit $4)
                  order by revoked_at, id limit $4
                )
                select now, id, is_session, revoked_at from asked left join revoked on true order by revoked_at, id";

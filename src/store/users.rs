@@ -109,6 +109,16 @@ pub async fn set_disabled(transaction: &Transaction<'_>, email: &Email, disabled
     Ok(row.map(|row| row.try_get("id")).transpose()?)
 }
 
+/// Deletes a user, with the sessions and verifications that refer to the row, and gives the address it had; none if there is
+/// no such user. Waits for whatever is being done with them.
+///
+/// # Errors
+/// [`Error`].
+pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<String>, Error> {
+    let row = query_opt(transaction, "delete from users where id = $1 returning email", &[(&id, Type::UUID)]).await?;
+    Ok(row.map(|row| row.try_get("email")).transpose()?)
+}
+
 /// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.
 ///
 /// # Errors

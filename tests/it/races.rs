@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::support::{Account, Anonymous, PASSWORD, ServerProcess, TestDatabase, disable};
+use crate::support::{Account, Anonymous, PASSWORD, ServerProcess, TestDatabase, delete, disable};
 
 const ROUNDS: usize = 300;
 const AT_ONCE: usize = 24;
@@ -161,6 +161,47 @@ async fn p10_no_refresh_survives_a_disabled_account() {
         assert!(disable(&store, &account.email).await.is_some());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_no_refresh_and_no_login_survives_a_deleted_account() {
+    const ROUNDS: usize = 80;
+    let two = TwoServers::start().await;
+    let store = claviger::store::Store::new(&two.database.settings()).unwrap();
+    let callers = two.callers(6);
+    let email = "ada@example.com";
+    let (mut refresh_aim, mut login_aim) = (Aim::new(), Aim::new());
+    let mut outcomes = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let account = two.servers[round % 2].anonymous().register(email).await;
+
+        let ([refresh_start, login_start], end_start) = pauses([&refresh_aim, &login_aim]);
+        let login = async { callers[1].login(email, PASSWORD).await.status.as_u16() };
+        let (answers, status, deleted) = tokio::join!(
+            after(refresh_start, present(&callers, &account.refresh_token)),
+            after(login_start, login),
+            after(end_start, delete(&store, account.user_id()))
+        );
+        refresh_aim.learn(2 * successes(&answers) > answers.len());
+        login_aim.learn(status == 200);
+
+        assert!(deleted, "round {round}");
+        assert_eq!(two.database.number("select count(*) from sessions").await, 0, "round {round}: {answers:?}");
+        let issued_late = "select count(*) from events e join deleted_users d on d.id = e.user_id
+                           where e.kind = 'logged_in' and e.occurred_at > d.deleted_at";
+        assert_eq!(two.database.number(issued_late).await, 0, "round {round}");
+        for (status, successor) in answers {
+            *outcomes.entry(("refresh", status)).or_insert(0) += 1;
+            if let Some(successor) = successor {
+                assert_eq!(callers[1].refresh(&successor).await.status, 401, "round {round}");
+            }
+        }
+        *outcomes.entry(("login", status)).or_insert(0) += 1;
+    }
+    for outcome in [("refresh", 200), ("refresh", 401), ("login", 200), ("login", 401)] {
+        assert!(outcomes.contains_key(&outcome), "the race was none: {outcomes:?}");
+    }
+    assert_eq!(outcomes.len(), 4, "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use claviger::store::Store;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{PASSWORD, TestApp, TestDatabase, environment, serving_role};
+use crate::support::{PASSWORD, TestApp, TestDatabase, delete, environment, serving_role};
 
 /// An app whose role has the documented rights and no others; the database's name in its name keeps runs apart.
 async fn start() -> (TestApp, String) {
@@ -52,6 +52,8 @@ async fn the_granted_rights_are_enough() {
     app.database.execute("update sessions set ended_at = now() - interval '8 days' where ended_at is not null").await;
     let swept = sweep(&app.store).await.expect("it is time");
     assert!(swept.sessions >= 2, "{swept:?}");
+    assert!(delete(&app.store, account.user_id()).await);
+    assert!(!delete(&app.store, account.user_id()).await);
     assert_eq!(app.anonymous().get("/health/ready").await.status, 200);
     finish(app, &role).await;
 }

@@ -55,12 +55,16 @@ async fn what_is_dead_for_longer_than_it_is_kept_goes_and_nothing_else() {
     add(&app.database, KEPT, 1).await;
     add_event(&app.database, "91 days").await;
     add_event(&app.database, "89 days").await;
+    app.database
+        .execute("insert into deleted_users select gen_random_uuid(), now() - n * interval '1 day' from generate_series(6, 8) n")
+        .await;
 
     let said = sweep_command(&app.database);
 
     assert_eq!(said, "removed 3 sessions, 1 events");
     assert_eq!(app.database.number("select count(*) from sessions").await, 5);
     assert_eq!(app.database.number("select count(*) from events").await, 2);
+    assert_eq!(app.database.number("select count(*) from deleted_users").await, 1);
     account.refresh().await;
 }
 

@@ -1,6 +1,7 @@
 //! What clients rely on, over a real socket.
 
 mod cookies;
+mod deletion;
 mod errors;
 mod events;
 mod gateway;

@@ -10,6 +10,7 @@ use claviger::store::Store;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::way::Way;
 use super::{PASSWORD, TestDatabase, environment};
@@ -233,6 +234,10 @@ impl Account {
 
     pub(crate) async fn me(&self) -> Answer {
         self.caller.me(&self.access_token).await
+    }
+
+    pub(crate) fn user_id(&self) -> Uuid {
+        claims(&self.access_token)["sub"].as_str().unwrap().parse().unwrap()
     }
 
     /// A call with the bearer token.

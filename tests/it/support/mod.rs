@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use claviger::config::{self, Environment};
 use claviger::domain::email::Email;
 use claviger::store::Store;
+use uuid::Uuid;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const JWT_SECRET: &str = "fWq3kPz7RtYx1VbN5mLc9HsD2gJ8aKeU4oXi6TvB0nE";
@@ -36,6 +37,11 @@ pub(crate) const REFRESH_SECRET: &str = "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5E
 pub(crate) async fn disable(store: &Store, email: &str) -> Option<usize> {
     let policy = config::load_maintenance(None, &environment("postgres://x@localhost/x")).unwrap().sessions;
     claviger::auth::operate::disable(store, &Email::parse(email).unwrap(), &policy).await.unwrap()
+}
+
+/// Deletes an account as an operator does; says whether there was one.
+pub(crate) async fn delete(store: &Store, id: Uuid) -> bool {
+    claviger::auth::operate::delete(store, id).await.unwrap()
 }
 
 /// The environment of a server under test: cheap hashes, one thread, any port.

@@ -1,0 +1,27 @@
+//! Deleting an account, and all that belongs to it.
+
+use uuid::Uuid;
+
+use crate::domain::event::{Event, Kind};
+use crate::domain::session::Sender;
+use crate::store::{self, Transaction, deleted_users, events, mails, users};
+
+/// Deletes an account with its sessions, open verifications and waiting mail; says whether there was one.
+///
+/// What stays is its trail, which names it by id alone, and, for as long as access tokens of it may live, that id, so that
+/// gateways and APIs refuse them. The mail that tells of the deletion may be queued in the same transaction, before or after.
+/// Once the transaction is committed, the log is to be told of `Event::of_account(Kind::AccountDeleted, …)`.
+///
+/// # Errors
+/// [`store::Error`].
+pub(super) async fn delete_account(
+    transaction: &Transaction<'_>,
+    user_id: Uuid,
+    sender: &Sender,
+) -> Result<bool, store::Error> {
+    let Some(email) = users::delete(transaction, user_id).await? else { return Ok(false) };
+    deleted_users::insert(transaction, user_id).await?;
+    mails::delete_of_user(transaction, user_id, &email).await?;
+    events::insert(transaction, &Event::of_account(Kind::AccountDeleted, user_id), sender).await?;
+    Ok(true)
+}
