@@ -88,6 +88,7 @@ impl App {
                 &settings.refresh_token_keys,
             )?),
             sessions: settings.sessions,
+            events_kept: settings.events_kept,
             profile_schema: settings.profile_schema,
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,

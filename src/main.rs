@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use claviger::config;
 use claviger::store::migrations;
 use commands::{
-    Failure, ImportCommand, KeysCommand, SessionsCommand, UserCommand, check_config, dev, health, import, keys,
-    migrate, print, serve, sessions, user,
+    Failure, ImportCommand, KeysCommand, SessionsCommand, UserArguments, check_config, dev, health, import, keys,
+    migrate, print, serve, sessions, stats, user,
 };
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
@@ -52,10 +52,7 @@ enum Command {
         command: KeysCommand,
     },
     /// Manage users.
-    User {
-        #[command(subcommand)]
-        command: UserCommand,
-    },
+    User(UserArguments),
     /// Take over what another system has.
     Import {
         #[command(subcommand)]
@@ -65,6 +62,12 @@ enum Command {
     Sessions {
         #[command(subcommand)]
         command: SessionsCommand,
+    },
+    /// Count users, sessions, and what happened on each day.
+    Stats {
+        /// Answer in JSON, with the API's names.
+        #[arg(long)]
+        json: bool,
     },
     /// Ask the server on this machine whether it is ready; the exit code says so too.
     Health,
@@ -91,8 +94,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Migrate { print_grants: None } => runtime.block_on(migrate(file, &environment)),
         Command::CheckConfig => check_config(file, &environment),
         Command::Keys { command } => keys(command),
-        Command::User { command } => runtime.block_on(user(file, &environment, command)),
         Command::Import { command } => runtime.block_on(import(file, &environment, command)),
+        Command::User(arguments) => runtime.block_on(user(file, &environment, arguments)),
+        Command::Stats { json } => runtime.block_on(stats(file, &environment, *json)),
         Command::Sessions { command } => runtime.block_on(sessions(file, &environment, command)),
         Command::Health => health(config::load_port(file, &environment)?),
     }

@@ -26,7 +26,7 @@ impl Auth {
         let limit = i64::from(limit);
         // One more than asked, to know whether there are more.
         let listed = self.store.run(async |client| events::list(client, claims.sub, before, limit + 1).await);
-        let mut events = listed.await?;
+        let mut events: Vec<_> = listed.await?.into_iter().map(RecordedEvent::for_owner).collect();
         let more = i64::try_from(events.len()).is_ok_and(|found| found > limit);
         if more {
             events.pop();
@@ -55,6 +55,7 @@ pub(super) fn tell(event: &Event, sender: &Sender) {
         session_id = text(session_id),
         ip_address = sender.ip_address.map(|address| address.to_string()),
         user_agent = sender.user_agent,
+        actor_id = text(sender.actor_id),
         "security event",
     );
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows HTTP.
 
+mod admin;
 mod check;
 mod delete;
 mod events;
@@ -20,6 +21,7 @@ mod refresh;
 mod register;
 mod revocations;
 mod sessions;
+pub mod statistics;
 pub mod sweep;
 mod throttle;
 
@@ -54,6 +56,8 @@ pub struct Auth {
     pub keys: KeyRing,
     /// How long sessions live.
     pub sessions: SessionPolicy,
+    /// How long events are kept.
+    pub events_kept: Duration,
     /// Shortest password for a new account.
     pub password_min_length: usize,
     /// What profiles may hold, if anything is asked of them.
@@ -101,6 +105,9 @@ pub enum Error {
     /// The caller's role does not open this.
     #[error("the role does not allow this")]
     Forbidden,
+    /// An administrator wants to close, or step down from, the own account.
+    #[error("administrators cannot do this to themselves")]
+    NotOneself,
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such thing")]
     NotFound,

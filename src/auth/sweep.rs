@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::Error;
 use crate::domain::session::SessionPolicy;
 use crate::store::{Store, deleted_users, events, sessions, throttles, turns};
@@ -21,12 +23,14 @@ pub struct Sweep {
 }
 
 /// How many rows are gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Of sessions.
     pub sessions: i64,
     /// Of events.
     pub events: i64,
+    /// Whether nothing was left that is old enough.
+    pub complete: bool,
 }
 
 impl Sweep {
@@ -45,29 +49,44 @@ impl Sweep {
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`]; what was removed until then is.
-    pub async fn run(&self, store: &Store, mut tell: impl FnMut(Removed)) -> Result<Removed, Error> {
+    pub async fn run(&self, store: &Store, tell: impl FnMut(Removed)) -> Result<Removed, Error> {
+        self.run_for(Duration::MAX, store, tell).await
+    }
+
+    /// As [`Sweep::run`], for about so long; what is left then goes with the next sweep.
+    ///
+    /// # Errors
+    /// As [`Sweep::run`].
+    pub async fn run_for(
+        &self,
+        limit: Duration,
+        store: &Store,
+        mut tell: impl FnMut(Removed),
+    ) -> Result<Removed, Error> {
+        let started = Instant::now();
         let mut removed = Removed::default();
+        // Small tables first: the walk through the sessions may take all the time there is.
+        while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
+        // Longer than an access token can live.
+        let kept = self.sessions.kept_after_end;
+        while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS {}
         let mut next = Some(0);
-        while let Some(from) = next {
+        while let Some(from) = next.filter(|_| started.elapsed() < limit) {
             let step = async |client: &mut _| sessions::sweep(client, from, PAGES, &self.sessions).await;
             let swept = rested(store.run(step)).await?;
             removed.sessions += swept.removed;
             next = swept.next;
             tell(removed);
         }
-        while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
-        // Longer than an access token can live.
-        let kept = self.sessions.kept_after_end;
-        while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS {}
-        loop {
+        let mut last = ROWS;
+        while last == ROWS && started.elapsed() < limit {
             let step = async |client: &mut _| events::sweep(client, self.events_kept, ROWS).await;
-            let swept = rested(store.run(step)).await?;
-            removed.events += swept;
+            last = rested(store.run(step)).await?;
+            removed.events += last;
             tell(removed);
-            if swept < ROWS {
-                return Ok(removed);
-            }
         }
+        removed.complete = next.is_none() && last < ROWS;
+        Ok(removed)
     }
 }
 

@@ -7,6 +7,9 @@ mod installation;
 mod keys;
 mod serve;
 mod sessions;
+mod show;
+mod stats;
+mod table;
 mod user;
 
 use std::collections::BTreeMap;
@@ -23,7 +26,8 @@ pub(crate) use installation::{check_config, migrate};
 pub(crate) use keys::{KeysCommand, keys};
 pub(crate) use serve::{health, serve};
 pub(crate) use sessions::{SessionsCommand, sessions};
-pub(crate) use user::{UserCommand, user};
+pub(crate) use stats::stats;
+pub(crate) use user::{UserArguments, user};
 
 /// What went wrong, with its causes, ready to be printed.
 pub(crate) struct Failure(pub(crate) String);
@@ -36,6 +40,10 @@ impl<E: std::error::Error> From<E> for Failure {
 
 pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    print(serde_json::to_string_pretty(value)?)
 }
 
 /// Settings with logging started, so that warnings are seen.

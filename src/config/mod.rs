@@ -101,17 +101,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     let events_kept = read_events_kept(r);
     let (allowed_origins, secure_cookie) = read_browsers(r, server.public_url.as_deref());
     let profile_schema = read_profile_schema(r);
-    let password = Passwords {
-        min_length: r.number("password.min_length", 1..=128),
-        bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
-        queue: r.number("password.queue", 1..=10_000),
-    };
-    if password.bcrypt_cost < 10 {
-        r.warn("password.bcrypt_cost is below 10: a thief of the table guesses passwords fast; fit for tests only");
-    }
-    if password.min_length < 8 {
-        r.warn("password.min_length is below 8, the least that NIST SP 800-63B allows");
-    }
+    let password = read_passwords(r);
     let throttling = r.boolean("throttle.enabled");
     if !throttling {
         r.warn("throttle.enabled is false: passwords can be guessed as fast as they can be hashed; fit for tests only");
@@ -145,10 +135,11 @@ pub fn load_maintenance(file: Option<&Path>, environment: &Environment) -> Resul
     let database = read_database(&mut reader);
     let (sessions, events_kept) = (read_sessions(&mut reader), read_events_kept(&mut reader));
     let profile_schema = read_profile_schema(&mut reader);
+    let password = read_passwords(&mut reader);
     let log = read_log(&mut reader);
     match (database, reader.into_problems()) {
         (Some(database), problems) if problems.is_empty() => {
-            Ok(Maintenance { database, sessions, events_kept, profile_schema, log })
+            Ok(Maintenance { database, sessions, events_kept, profile_schema, password, log })
         }
         (_, problems) => Err(Problems(problems)),
     }
@@ -191,6 +182,21 @@ fn read_sessions(r: &mut Reader) -> SessionPolicy {
 /// A week at least: the policy of the table lets nobody but its owner remove younger ones.
 fn read_events_kept(r: &mut Reader) -> Duration {
     r.duration("events.kept", 7 * DAY..=YEARS)
+}
+
+fn read_passwords(r: &mut Reader) -> Passwords {
+    let password = Passwords {
+        min_length: r.number("password.min_length", 1..=128),
+        bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
+        queue: r.number("password.queue", 1..=10_000),
+    };
+    if password.bcrypt_cost < 10 {
+        r.warn("password.bcrypt_cost is below 10: a thief of the table guesses passwords fast; fit for tests only");
+    }
+    if password.min_length < 8 {
+        r.warn("password.min_length is below 8, the least that NIST SP 800-63B allows");
+    }
+    password
 }
 
 fn read_browsers(r: &mut Reader, public_url: Option<&str>) -> (Vec<AllowedOrigin>, bool) {

@@ -130,6 +130,8 @@ pub struct Maintenance {
     pub events_kept: Duration,
     /// What profiles may hold.
     pub profile_schema: Option<ProfileSchema>,
+    /// Rules and cost of passwords.
+    pub password: Passwords,
     /// What to log and how.
     pub log: Log,
 }

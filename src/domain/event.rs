@@ -228,9 +228,16 @@ pub struct RecordedEvent {
     pub ip_address: Option<IpAddr>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
+    pub actor_id: Option<Uuid>,
 }
 
 impl RecordedEvent {
+    /// As the account's owner may see it: where an administrator sat is not told.
+    #[must_use]
+    pub fn for_owner(self) -> Self {
+        if self.actor_id.is_some() { Self { ip_address: None, user_agent: None, ..self } } else { self }
+    }
+
     /// Where it stands in its owner's trail.
     #[must_use]
     pub fn place(&self) -> Place {

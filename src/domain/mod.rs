@@ -18,6 +18,8 @@ pub mod revocation;
 pub mod secret;
 pub mod secret_list;
 pub mod session;
+pub mod statistics;
 pub mod throttle;
 pub mod user;
+pub mod user_filter;
 pub mod verification;

@@ -116,6 +116,8 @@ pub struct Sender {
     pub user_agent: Option<String>,
     /// The request's id, as in the log.
     pub request_id: Option<String>,
+    /// Who acts on an account that is not their own: an administrator.
+    pub actor_id: Option<Uuid>,
 }
 
 impl Sender {
@@ -123,7 +125,13 @@ impl Sender {
     #[must_use]
     pub fn new(ip_address: Option<IpAddr>, user_agent: Option<&[u8]>, request_id: &str) -> Self {
         let kept = |bytes| String::from_utf8_lossy(bytes).chars().take(MAX_USER_AGENT).collect();
-        Self { ip_address, user_agent: user_agent.map(kept), request_id: Some(request_id.to_owned()) }
+        Self { ip_address, user_agent: user_agent.map(kept), request_id: Some(request_id.to_owned()), actor_id: None }
+    }
+
+    /// The same, acting on the account of another.
+    #[must_use]
+    pub fn acting(&self, actor_id: Uuid) -> Self {
+        Self { actor_id: Some(actor_id), ..self.clone() }
     }
 }
 

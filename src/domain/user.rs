@@ -5,6 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::email::Email;
 use super::field::FieldError;
 
 /// A person with an account, as read from the database.
@@ -30,6 +31,25 @@ pub struct User {
     pub updated_at: OffsetDateTime,
     /// When the person last signed in with a password.
     pub last_login_at: Option<OffsetDateTime>,
+}
+
+/// How an operator names an account: both are unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handle {
+    /// By its id.
+    Id(Uuid),
+    /// By its address.
+    Email(Email),
+}
+
+impl Handle {
+    /// Reads an id or an address; no text is both.
+    ///
+    /// # Errors
+    /// `invalid_email`, as [`Email::parse`].
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        Uuid::try_parse(text.trim()).map(Self::Id).or_else(|_no_id| Email::parse(text).map(Self::Email))
+    }
 }
 
 /// What a user may do.
@@ -59,6 +79,14 @@ impl Role {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::User, Self::Admin, Self::Service].into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// Reads a role that somebody asks for.
+    ///
+    /// # Errors
+    /// `unknown_value` for anything but a role's name.
+    pub fn parse(name: &str, field: &'static str) -> Result<Self, FieldError> {
+        Self::from_name(name).ok_or_else(|| FieldError::new(field, "unknown_value", "must be user or admin"))
     }
 }
 

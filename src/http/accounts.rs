@@ -46,7 +46,7 @@ pub(super) struct MeRequest {
 
 /// A user as clients see it.
 #[derive(Serialize)]
-pub(super) struct UserBody {
+pub struct UserBody {
     id: Uuid,
     email: String,
     full_name: Option<String>,

@@ -129,6 +129,10 @@ impl From<auth::Error> for ApiError {
             auth::Error::InvalidCredentials => Self::of(Code::InvalidCredentials),
             auth::Error::AccountDisabled => Self::of(Code::AccountDisabled),
             auth::Error::Forbidden => Self::of(Code::Forbidden),
+            auth::Error::NotOneself => Self::with_detail(
+                Code::Forbidden,
+                "Administrators cannot disable or demote themselves; another one can, or an operator",
+            ),
             auth::Error::NotFound => Self::of(Code::NotFound),
             auth::Error::EmailTaken => Self::of(Code::EmailTaken),
             auth::Error::AccessTokenInvalid => Self::of(Code::AccessTokenInvalid),

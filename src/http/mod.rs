@@ -3,6 +3,7 @@
 //! A handler that takes a `CurrentUser` is protected; one that does not is public.
 
 mod accounts;
+mod admin;
 mod bearer;
 mod body;
 pub mod browser;
@@ -14,12 +15,15 @@ mod events;
 mod exchange;
 mod gateway;
 mod health;
+mod part;
 mod sessions;
 
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
 use actix_web::{HttpMessage as _, HttpRequest, Responder};
 
 use crate::domain::session::Sender;
+pub use accounts::UserBody;
+pub use admin::{DetailsBody, DirectoryBody};
 use browser::Browsers;
 use client_address::Proxies;
 pub use exchange::{ShuttingDown, around};
@@ -41,6 +45,14 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/events").route(get().to(events::list)))
                 .service(readable("/check", gateway::check))
                 .service(resource("/revocations").route(get().to(gateway::revocations))),
+        )
+        .service(
+            scope("/api/admin")
+                .service(resource("/stats").route(get().to(admin::statistics)))
+                .service(resource("/users").route(get().to(admin::list)))
+                .service(resource("/users/{id}").route(get().to(admin::look)).route(patch().to(admin::change)))
+                .service(resource("/users/{id}/logout-all").route(post().to(admin::logout_all)))
+                .service(resource("/cleanup").route(post().to(admin::clean_up))),
         )
         .service(readable("/health", health::live))
         .service(readable("/health/live", health::live))

@@ -15,13 +15,17 @@ use crate::domain::session::Sender;
 pub(super) const RECORD: &str =
     "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id)";
 
+/// As [`RECORD`], of what may have been done by another than the account's owner.
+pub(super) const RECORD_BY: &str =
+    "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id, actor_id)";
+
 /// Records an event. Where it tells of a change, this belongs in that change's transaction.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn insert(client: &impl Statements, event: &Event, sender: &Sender) -> Result<(), Error> {
-    let sql = format!("{RECORD} values ($1, $2, $3, $4, $5, $6, $7, $8)");
-    let parameters: [Parameter<'_>; 8] = [
+    let sql = format!("{RECORD_BY} values ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    let parameters: [Parameter<'_>; 9] = [
         (&event.user_id.unwrap_or_default(), Type::UUID),
         (&event.session_id, Type::UUID),
         (&event.kind.as_str(), Type::TEXT),
@@ -30,6 +34,7 @@ pub async fn insert(client: &impl Statements, event: &Event, sender: &Sender) ->
         (&sender.ip_address, Type::INET),
         (&sender.user_agent, Type::TEXT),
         (&sender.request_id, Type::TEXT),
+        (&sender.actor_id, Type::UUID),
     ];
     query_opt(client, &sql, &parameters).await.map(drop)
 }
@@ -44,7 +49,8 @@ pub async fn list(
     before: Option<Place>,
     limit: i64,
 ) -> Result<Vec<RecordedEvent>, Error> {
-    let sql = "select id, occurred_at, kind, outcome, reason, session_id, ip_address, user_agent, request_id
+    let sql = "select id, occurred_at, kind, outcome, reason, session_id, ip_address, user_agent, request_id,
+                      actor_id
                from events
                where user_id = $1
                  and (occurred_at, id) < (coalesce($2, 'infinity'::timestamptz), $3)
@@ -70,6 +76,7 @@ fn recorded(row: &Row) -> Result<RecordedEvent, Error> {
         ip_address: row.try_get("ip_address")?,
         user_agent: row.try_get("user_agent")?,
         request_id: row.try_get("request_id")?,
+        actor_id: row.try_get("actor_id")?,
     })
 }
 

@@ -12,6 +12,7 @@ pub mod migrations;
 pub mod revocations;
 pub mod sessions;
 pub mod statements;
+pub mod statistics;
 pub mod throttles;
 pub mod tls;
 pub mod turns;

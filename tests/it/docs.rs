@@ -54,7 +54,8 @@ fn every_kind_of_event_and_every_code_of_a_field_is_documented() {
             "domain/password/mod",
             "http/browser",
             "http/body",
-            "http/events",
+            "http/part",
+            "domain/user_filter",
             "http/gateway",
         ],
     );

@@ -33,6 +33,7 @@ mod gateways;
 mod hostile;
 mod key_rotation;
 mod migrations;
+mod operators;
 mod pooler;
 mod processes;
 mod races;

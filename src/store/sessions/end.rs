@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::session::{EndedBy, Sender, SessionPolicy};
-use crate::store::events::RECORD;
+use crate::store::events::RECORD_BY;
 use crate::store::{Error, Parameter, Statements, Transaction, query_one};
 
 /// Why sessions of a user end, and for whom.
@@ -32,7 +32,7 @@ pub async fn end_by_token(
     policy: &SessionPolicy,
 ) -> Result<bool, Error> {
     let doomed = "select id from sessions
-                  where user_id = $1 and id = $7 and (generation > $8 or (generation = $8 and secret_hash = $9))";
+                  where user_id = $1 and id = $8 and (generation > $9 or (generation = $9 and secret_hash = $10))";
     let ending = Ending { user_id: token.user_id, ended_by: EndedBy::Logout, sender };
     let hash = token.hash();
     let which: [Parameter<'_>; 3] = [
@@ -53,7 +53,7 @@ pub async fn end(
     ending: Ending<'_>,
     policy: &SessionPolicy,
 ) -> Result<bool, Error> {
-    let doomed = "select id from sessions where user_id = $1 and id = $7";
+    let doomed = "select id from sessions where user_id = $1 and id = $8";
     Ok(!end_doomed(client, doomed, &[(&id, Type::UUID)], ending, policy).await?.is_empty())
 }
 
@@ -76,7 +76,7 @@ pub async fn end_all(
     ending: Ending<'_>,
     policy: &SessionPolicy,
 ) -> Result<Vec<Uuid>, Error> {
-    let doomed = "select id from sessions where user_id = $1 and id is distinct from $7 and ended_at is null";
+    let doomed = "select id from sessions where user_id = $1 and id is distinct from $8 and ended_at is null";
     end_doomed(transaction, doomed, &[(&kept, Type::UUID)], ending, policy).await
 }
 
@@ -95,17 +95,18 @@ pub async fn evict(
     policy: &SessionPolicy,
 ) -> Result<Vec<Uuid>, Error> {
     let doomed = "select id from sessions
-                  where user_id = $1 and id <> $7 and ended_at is null
+                  where user_id = $1 and id <> $8 and ended_at is null
                     and least(expires_at, rotated_at + $6 * interval '1 second') > clock_timestamp()
                   order by rotated_at desc, id desc
-                  offset $8";
+                  offset $9";
     let which: [Parameter<'_>; 2] = [(&started, Type::UUID), (&(i64::from(policy.max_per_user) - 1), Type::INT8)];
     end_doomed(transaction, doomed, &which, ending, policy).await
 }
 
-/// Ends the sessions that `doomed` selects, with $1 for the user and `which` from $7 on; says which were alive until now.
+/// Ends the sessions that `doomed` selects, with $1 for the user and `which` from $8 on; says which were alive until now.
 ///
-/// One that had expired gets that for its end: it must not come back when somebody raises the time to live.
+/// One that had expired gets that for its end: it must not come back when somebody raises the time to live. Where an
+/// administrator ended it from is not its owner's to see.
 async fn end_doomed(
     client: &impl Statements,
     doomed: &str,
@@ -128,16 +129,16 @@ async fn end_doomed(
            update sessions s set
              ended_at         = least(t.now, t.expired_at),
              ended_by         = case when t.now < t.expired_at then $2 else 'expired' end,
-             ended_ip_address = case when t.now < t.expired_at then $3 end
+             ended_ip_address = case when t.now < t.expired_at and $7 is null then $3 end
            from timed t
            where s.user_id = $1 and s.id = t.id
            returning s.user_id, s.id, t.now < t.expired_at as was_alive
          ), recorded as (
-           {RECORD} select user_id, id, 'session_ended', 'success', $2, $3, $4, $5 from ended where was_alive
+           {RECORD_BY} select user_id, id, 'session_ended', 'success', $2, $3, $4, $5, $7 from ended where was_alive
          )
          select coalesce(array_agg(id) filter (where was_alive), '{{}}') as ids from ended"
     );
-    let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(6 + which.len());
+    let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(7 + which.len());
     let ended_by = ending.ended_by.as_str();
     let idle_ttl = policy.idle_ttl.as_secs_f64();
     parameters.extend_from_slice(&[
@@ -147,6 +148,7 @@ async fn end_doomed(
         (&ending.sender.user_agent, Type::TEXT),
         (&ending.sender.request_id, Type::TEXT),
         (&idle_ttl, Type::FLOAT8),
+        (&ending.sender.actor_id, Type::UUID),
     ]);
     parameters.extend_from_slice(which);
     Ok(query_one(client, &sql, &parameters).await?.try_get("ids")?)

@@ -5,7 +5,8 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::domain::session::{ListedSession, SessionPolicy};
-use crate::store::{Error, Parameter, Statements, query_all, query_one};
+use crate::domain::user::Role;
+use crate::store::{Error, Parameter, Statements, query_all, query_opt, users};
 
 /// As many sessions that are over as anybody looks through. Programs that log in for each run leave thousands.
 const MOST_ENDED: i64 = 100;
@@ -72,12 +73,24 @@ fn listed(row: &Row) -> Result<ListedSession, Error> {
 /// # Errors
 /// [`Error`].
 pub async fn is_live(client: &impl Statements, user_id: Uuid, id: Uuid, policy: &SessionPolicy) -> Result<bool, Error> {
-    let sql = "select exists (
-                 select from sessions s join users u on u.id = s.user_id
-                 where s.user_id = $1 and s.id = $2 and s.ended_at is null and u.disabled_at is null
-                   and least(s.expires_at, s.rotated_at + $3 * interval '1 second') > clock_timestamp()
-               ) as live";
+    Ok(find_live_role(client, user_id, id, policy).await?.is_some())
+}
+
+/// What the owner of a session may do at this moment; none unless the session is alive and its account open.
+///
+/// # Errors
+/// [`Error`].
+pub async fn find_live_role(
+    client: &impl Statements,
+    user_id: Uuid,
+    id: Uuid,
+    policy: &SessionPolicy,
+) -> Result<Option<Role>, Error> {
+    let sql = "select u.role
+               from sessions s join users u on u.id = s.user_id
+               where s.user_id = $1 and s.id = $2 and s.ended_at is null and u.disabled_at is null
+                 and least(s.expires_at, s.rotated_at + $3 * interval '1 second') > clock_timestamp()";
     let parameters: [Parameter<'_>; 3] =
         [(&user_id, Type::UUID), (&id, Type::UUID), (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8)];
-    Ok(query_one(client, sql, &parameters).await?.try_get("live")?)
+    query_opt(client, sql, &parameters).await?.as_ref().map(users::role).transpose()
 }

@@ -1,7 +1,9 @@
+use claviger::auth::operate::AccountChange;
+use claviger::domain::user::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Account, PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
+use crate::support::{Account, PASSWORD, ServerProcess, TestApp, TestDatabase, disable, operate, wait_until};
 
 async fn events(account: &Account, query: &str) -> Value {
     let answer = account.call(Method::GET, &format!("/api/auth/events{query}"), Value::Null).await;
@@ -77,16 +79,14 @@ async fn what_an_operator_does_is_recorded_too() {
     let app = TestApp::start().await;
     let account = app.register("ada@example.com").await;
     disable(&app.store, "ada@example.com").await;
-    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
-    assert!(claviger::auth::operate::enable(&app.store, &email).await.unwrap());
-    let role = claviger::domain::user::Role::Service;
-    assert!(claviger::auth::operate::set_role(&app.store, &email, role).await.unwrap());
+    let again = AccountChange { is_active: Some(true), role: Some(Role::Admin) };
+    assert_eq!(operate(&app.store, "ada@example.com", again).await, Some(0));
 
     let kinds = account.event_kinds().await;
 
     assert_eq!(kinds, ["role_changed", "account_enabled", "session_ended", "account_disabled", "registered"]);
     let newest = &events(&account, "?limit=1").await["events"][0];
-    assert_eq!((&newest["reason"], &newest["ip_address"]), (&json!("service"), &Value::Null));
+    assert_eq!((&newest["reason"], &newest["ip_address"]), (&json!("admin"), &Value::Null));
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use claviger::auth::operate::AccountChange;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
+use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, disable, operate, wait_until};
 
 #[tokio::test]
 async fn a_login_starts_a_session_of_its_own() {
@@ -71,8 +72,8 @@ async fn a_disabled_account_is_told_only_to_who_knows_its_password() {
     refused.assert_problem(401, "session_ended");
     assert_eq!(refused.body["ended_by"], "disabled");
 
-    let email = claviger::domain::email::Email::parse("ada@example.com").unwrap();
-    assert!(claviger::auth::operate::enable(&app.store, &email).await.unwrap());
+    let enabled = AccountChange { is_active: Some(true), role: None };
+    assert_eq!(operate(&app.store, "ada@example.com", enabled).await, Some(0));
     account = app.login("ada@example.com").await;
     assert_eq!(account.me().await.status, 200);
 }

@@ -1,5 +1,7 @@
 //! What clients rely on, over a real socket.
 
+mod admin;
+mod admin_list;
 mod cookies;
 mod deletion;
 mod errors;

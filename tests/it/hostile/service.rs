@@ -96,6 +96,7 @@ impl Service {
                 gate: Gate::new(settings.access_token.ttl),
                 keys: KeyRing::new(Keys { access_tokens, refresh_keys }),
                 sessions: settings.sessions,
+                events_kept: settings.events_kept,
                 profile_schema: None,
                 password_min_length: settings.password.min_length,
                 throttling: true,

@@ -62,6 +62,13 @@ impl TestApp {
         self.anonymous().register(email).await
     }
 
+    /// A new administrator, signed in.
+    pub(crate) async fn administrator(&self, email: &str) -> Account {
+        self.register(email).await;
+        self.database.execute(&format!("update users set role = 'admin' where email = '{email}'")).await;
+        self.login(email).await
+    }
+
     /// Another session of a user.
     pub(crate) async fn login(&self, email: &str) -> Account {
         let answer = self.anonymous().login(email, PASSWORD).await;

@@ -24,8 +24,9 @@ pub(crate) use way::serving_role;
 
 use std::collections::BTreeMap;
 
+use claviger::auth::operate::{self, AccountChange};
 use claviger::config::{self, Environment};
-use claviger::domain::email::Email;
+use claviger::domain::user::Handle;
 use claviger::store::Store;
 use uuid::Uuid;
 
@@ -35,13 +36,19 @@ pub(crate) const REFRESH_SECRET: &str = "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5E
 
 /// Closes an account as an operator does; says how many sessions ended.
 pub(crate) async fn disable(store: &Store, email: &str) -> Option<usize> {
+    operate(store, email, AccountChange { is_active: Some(false), role: None }).await
+}
+
+/// Changes an account as an operator does; says how many sessions ended.
+pub(crate) async fn operate(store: &Store, email: &str, change: AccountChange) -> Option<usize> {
     let policy = config::load_maintenance(None, &environment("postgres://x@localhost/x")).unwrap().sessions;
-    claviger::auth::operate::disable(store, &Email::parse(email).unwrap(), &policy).await.unwrap()
+    let user = operate::find(store, &Handle::parse(email).unwrap()).await.unwrap()?;
+    operate::change(store, user.id, change, &policy).await.unwrap().map(|changed| changed.ended())
 }
 
 /// Deletes an account as an operator does; says whether there was one.
 pub(crate) async fn delete(store: &Store, id: Uuid) -> bool {
-    claviger::auth::operate::delete(store, id).await.unwrap()
+    operate::delete(store, id).await.unwrap()
 }
 
 /// The environment of a server under test: cheap hashes, one thread, any port.

@@ -1,4 +1,7 @@
-//! The table `users`.
+//! The table `users`: people, as they sign in and describe themselves. `manage` has what others do to them, `list` long lists.
+
+mod list;
+mod manage;
 
 use std::net::IpAddr;
 
@@ -13,6 +16,8 @@ use crate::domain::profile::Profile;
 use crate::domain::session::SessionPolicy;
 use crate::domain::throttle::{Trier, network};
 use crate::domain::user::{Line, Role, User};
+pub use list::{Listed, list};
+pub use manage::{AddedUser, delete, insert, lock_all, set_disabled, set_role};
 
 /// What a login compares with.
 #[derive(Debug)]
@@ -94,29 +99,6 @@ pub async fn find(client: &impl Statements, id: Uuid) -> Result<Option<User>, Er
     let sql = format!("select {COLUMNS} from users where id = $1");
     let row = query_opt(client, &sql, &[(&id, Type::UUID)]).await?;
     row.as_ref().map(from_row).transpose()
-}
-
-/// Closes or opens the account behind an address and says whose it is. Closing belongs in one transaction with
-/// `sessions::end_all`: a refresh that waits for a session's lock sees the session's end, but not this change.
-///
-/// # Errors
-/// [`Error`].
-pub async fn set_disabled(transaction: &Transaction<'_>, email: &Email, disabled: bool) -> Result<Option<Uuid>, Error> {
-    let sql = "update users set updated_at = clock_timestamp(), \
-               disabled_at = case when $2 then coalesce(disabled_at, clock_timestamp()) end \
-               where email = $1 returning id";
-    let row = query_opt(transaction, sql, &[(&email.as_str(), Type::TEXT), (&disabled, Type::BOOL)]).await?;
-    Ok(row.map(|row| row.try_get("id")).transpose()?)
-}
-
-/// Deletes a user, with the sessions and verifications that refer to the row, and gives the address it had; none if there is
-/// no such user. Waits for whatever is being done with them.
-///
-/// # Errors
-/// [`Error`].
-pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<String>, Error> {
-    let row = query_opt(transaction, "delete from users where id = $1 returning email", &[(&id, Type::UUID)]).await?;
-    Ok(row.map(|row| row.try_get("email")).transpose()?)
 }
 
 /// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.
@@ -203,16 +185,6 @@ pub async fn verify_email(transaction: &Transaction<'_>, id: Uuid, email: &str) 
     query_opt(transaction, sql, &[(&id, Type::UUID), (&email, Type::TEXT)]).await.map(drop)
 }
 
-/// Gives the account behind an address another role and says whose it is.
-///
-/// # Errors
-/// [`Error`].
-pub async fn set_role(transaction: &Transaction<'_>, email: &Email, role: Role) -> Result<Option<Uuid>, Error> {
-    let sql = "update users set role = $2, updated_at = clock_timestamp() where email = $1 returning id";
-    let row = query_opt(transaction, sql, &[(&email.as_str(), Type::TEXT), (&role.as_str(), Type::TEXT)]).await?;
-    Ok(row.map(|row| row.try_get("id")).transpose()?)
-}
-
 /// The columns that make a [`User`].
 pub(super) const COLUMNS: &str = "id, email, full_name, role, disabled_at, email_verified_at, profile, created_at, \
                                   updated_at, last_login_at";
@@ -233,6 +205,7 @@ pub(super) fn from_row(row: &Row) -> Result<User, Error> {
     })
 }
 
+/// The column `role` of a row.
 pub(super) fn role(row: &Row) -> Result<Role, Error> {
     let name: &str = row.try_get("role")?;
     Role::from_name(name).ok_or_else(|| Error::unknown_value("role", name))

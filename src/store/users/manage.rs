@@ -1,0 +1,89 @@
+//! What operators and administrators do to users.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{COLUMNS, from_row};
+use crate::domain::email::Email;
+use crate::domain::password::PasswordHash;
+use crate::domain::user::{Line, Role, User};
+use crate::store::{Error, Parameter, Statements, Transaction, query_all, query_opt};
+
+/// A user whom an operator makes.
+#[derive(Debug)]
+pub struct AddedUser<'a> {
+    /// The id.
+    pub id: Uuid,
+    /// The address.
+    pub email: &'a Email,
+    /// Of the password.
+    pub password_hash: &'a PasswordHash,
+    /// What to call the person.
+    pub full_name: Option<&'a Line>,
+    /// What the person may do.
+    pub role: Role,
+    /// Whether the address is known to reach the person.
+    pub verified: bool,
+}
+
+/// Makes a user; none if the address is taken.
+///
+/// # Errors
+/// [`Error`].
+pub async fn insert(client: &impl Statements, user: &AddedUser<'_>) -> Result<Option<User>, Error> {
+    let sql = format!(
+        "insert into users (id, email, password_hash, full_name, role, email_verified_at)
+         values ($1, $2, $3, $4, $5, case when $6 then clock_timestamp() end)
+         on conflict (email) do nothing
+         returning {COLUMNS}"
+    );
+    let parameters: [Parameter<'_>; 6] = [
+        (&user.id, Type::UUID),
+        (&user.email.as_str(), Type::TEXT),
+        (&user.password_hash.as_stored(), Type::TEXT),
+        (&user.full_name.map(Line::as_str), Type::TEXT),
+        (&user.role.as_str(), Type::TEXT),
+        (&user.verified, Type::BOOL),
+    ];
+    query_opt(client, &sql, &parameters).await?.as_ref().map(from_row).transpose()
+}
+
+/// Locks several users until the transaction ends, as [`super::lock`] does one: in one order, so that two who lock the same
+/// cannot wait for each other.
+///
+/// # Errors
+/// [`Error`].
+pub async fn lock_all(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<(), Error> {
+    let sql = "select true from users where id = any($1) order by id for no key update";
+    query_all(transaction, sql, &[(&ids, Type::UUID_ARRAY)]).await.map(drop)
+}
+
+/// Closes or opens an account. Closing belongs in one transaction with `sessions::end_all`: a refresh that waits for a
+/// session's lock sees the session's end, but not this change.
+///
+/// # Errors
+/// [`Error`].
+pub async fn set_disabled(transaction: &Transaction<'_>, id: Uuid, disabled: bool) -> Result<(), Error> {
+    let sql = "update users set updated_at = clock_timestamp(), \
+               disabled_at = case when $2 then coalesce(disabled_at, clock_timestamp()) end where id = $1";
+    query_opt(transaction, sql, &[(&id, Type::UUID), (&disabled, Type::BOOL)]).await.map(drop)
+}
+
+/// Gives a user another role.
+///
+/// # Errors
+/// [`Error`].
+pub async fn set_role(transaction: &Transaction<'_>, id: Uuid, role: Role) -> Result<(), Error> {
+    let sql = "update users set role = $2, updated_at = clock_timestamp() where id = $1";
+    query_opt(transaction, sql, &[(&id, Type::UUID), (&role.as_str(), Type::TEXT)]).await.map(drop)
+}
+
+/// Deletes a user, with the sessions and verifications that refer to the row, and gives the address it had; none if there is
+/// no such user. Waits for whatever is being done with them.
+///
+/// # Errors
+/// [`Error`].
+pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<String>, Error> {
+    let row = query_opt(transaction, "delete from users where id = $1 returning email", &[(&id, Type::UUID)]).await?;
+    Ok(row.map(|row| row.try_get("email")).transpose()?)
+}
