@@ -17,6 +17,19 @@ pub struct Trail {
     pub next: Option<Place>,
 }
 
+impl Trail {
+    /// The first `limit` events of a list that would have one more if there are more, as their owner may see them.
+    pub(super) fn of(events: Vec<RecordedEvent>, limit: i64) -> Self {
+        let mut events: Vec<_> = events.into_iter().map(RecordedEvent::for_owner).collect();
+        let more = i64::try_from(events.len()).is_ok_and(|found| found > limit);
+        if more {
+            events.pop();
+        }
+        let next = events.last().filter(|_| more).map(RecordedEvent::place);
+        Self { events, next }
+    }
+}
+
 impl Auth {
     /// The caller's own events, at most `limit`; with a place, those before it.
     ///
@@ -26,13 +39,7 @@ impl Auth {
         let limit = i64::from(limit);
         // One more than asked, to know whether there are more.
         let listed = self.store.run(async |client| events::list(client, claims.sub, before, limit + 1).await);
-        let mut events: Vec<_> = listed.await?.into_iter().map(RecordedEvent::for_owner).collect();
-        let more = i64::try_from(events.len()).is_ok_and(|found| found > limit);
-        if more {
-            events.pop();
-        }
-        let next = events.last().filter(|_| more).map(RecordedEvent::place);
-        Ok(Trail { events, next })
+        Ok(Trail::of(listed.await?, limit))
     }
 
     /// Records an event that nothing else in the database goes with.

@@ -10,13 +10,17 @@ use crate::domain::session::{EndedBy, ListedSession, Sender};
 use crate::store::sessions::{self, Ending};
 use crate::store::{self, Transaction, users};
 
+/// As many sessions that are over as anybody looks through. Programs that log in for each run leave thousands.
+const MOST_ENDED: i64 = 100;
+
 impl Auth {
     /// The caller's sessions, live ones and those that ended lately, newest login first.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`].
     pub async fn sessions(&self, claims: &Claims) -> Result<Vec<ListedSession>, Error> {
-        Ok(self.store.run(async |client| sessions::list(client, claims.sub, &self.sessions).await).await?)
+        let listing = async |client: &mut _| sessions::list(client, claims.sub, &self.sessions, MOST_ENDED).await;
+        Ok(self.store.run(listing).await?)
     }
 
     /// Whether the caller may manage the account: only while the own session is alive. Keeps whatever else shuts the user

@@ -1,6 +1,7 @@
 //! Accounts: registering, and one's own.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use super::browser::Transport;
 use super::error::ApiError;
 use super::sessions::answer_signed_in;
 use super::{Outside, State, sender};
-use crate::auth::{PasswordChange, ProfileChange, Registration};
+use crate::auth::{Export, PasswordChange, ProfileChange, Registration};
 use crate::domain::profile::Change;
 use crate::domain::user::{Role, User};
 
@@ -94,6 +95,19 @@ pub(super) async fn register(
 
 pub(super) async fn me(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(UserBody::from(state.me(&caller.0).await?)))
+}
+
+/// Everything that is kept about the caller, as a file.
+pub(super) async fn export_me(
+    state: State,
+    request: HttpRequest,
+    caller: CurrentUser,
+) -> Result<HttpResponse, ApiError> {
+    let Export { user, sessions, trail } = state.export(&caller.0, &sender(&request)).await?;
+    let body = json!({
+        "user": UserBody::from(user), "sessions": sessions, "events": trail.events, "events_next": trail.next,
+    });
+    Ok(HttpResponse::Ok().insert_header((CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")).json(body))
 }
 
 pub(super) async fn change_me(

@@ -8,10 +8,7 @@ use crate::domain::session::{ListedSession, SessionPolicy};
 use crate::domain::user::Role;
 use crate::store::{Error, Parameter, Statements, query_all, query_opt, users};
 
-/// As many sessions that are over as anybody looks through. Programs that log in for each run leave thousands.
-const MOST_ENDED: i64 = 100;
-
-/// The live sessions of a user and those that ended lately, newest login first.
+/// The live sessions of a user and those that ended lately, `most_ended` of them at most, newest login first.
 ///
 /// # Errors
 /// [`Error`].
@@ -19,6 +16,7 @@ pub async fn list(
     client: &impl Statements,
     user_id: Uuid,
     policy: &SessionPolicy,
+    most_ended: i64,
 ) -> Result<Vec<ListedSession>, Error> {
     // Each half finds its rows by an index of its own, so that nobody waits for somebody's thousands.
     let sql = "with open as (
@@ -48,7 +46,7 @@ pub async fn list(
         (&user_id, Type::UUID),
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
         (&policy.kept_after_end.as_secs_f64(), Type::FLOAT8),
-        (&MOST_ENDED, Type::INT8),
+        (&most_ended, Type::INT8),
     ];
     query_all(client, sql, &parameters).await?.iter().map(listed).collect()
 }

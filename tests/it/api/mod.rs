@@ -1,5 +1,6 @@
 //! What clients rely on, over a real socket.
 
+mod account;
 mod admin;
 mod admin_list;
 mod cookies;
