@@ -2,9 +2,30 @@
 
 use uuid::Uuid;
 
+use super::events::tell;
+use super::{Auth, Error};
+use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, Kind};
+use crate::domain::field::FieldError;
+use crate::domain::password::Password;
 use crate::domain::session::Sender;
 use crate::store::{self, Transaction, deleted_users, events, mails, users};
+
+impl Auth {
+    /// Deletes the caller's own account, for which the password is needed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::AccessTokenInvalid`] when the caller's session or
+    /// account is not alive, [`Error::RateLimited`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    pub async fn delete_me(&self, claims: &Claims, password: Option<String>, sender: &Sender) -> Result<(), Error> {
+        let password = password.filter(|text| !text.is_empty());
+        let password = password.ok_or_else(|| Error::InvalidFields(vec![FieldError::required("password")]))?;
+        let proved = self.prove(claims, Password::claimed(&password), Kind::AccountDeletionFailed, sender).await?;
+        self.act(proved, async |transaction| delete_account(transaction, claims.sub, sender).await).await?;
+        tell(&Event::of_account(Kind::AccountDeleted, claims.sub), sender);
+        Ok(())
+    }
+}
 
 /// Deletes an account with its sessions, open verifications and waiting mail; says whether there was one.
 ///

@@ -11,7 +11,7 @@ use crate::store::sessions::{self, Ending};
 use crate::store::{self, Transaction, users};
 
 /// As many sessions that are over as anybody looks through. Programs that log in for each run leave thousands.
-const MOST_ENDED: i64 = 100;
+pub(super) const MOST_ENDED: i64 = 100;
 
 impl Auth {
     /// The caller's sessions, live ones and those that ended lately, newest login first.

@@ -36,6 +36,12 @@ pub(super) struct PasswordRequest {
     keep_other_sessions: Option<bool>,
 }
 
+/// The body of `DELETE /api/auth/me`.
+#[derive(Deserialize)]
+pub(super) struct DeletionRequest {
+    password: Option<String>,
+}
+
 /// The body of `PATCH /api/auth/me`, a merge patch: what is absent stays, null removes.
 #[derive(Deserialize)]
 pub(super) struct MeRequest {
@@ -118,6 +124,22 @@ pub(super) async fn change_me(
     let MeRequest { full_name, profile } = body.0;
     let user = state.change_profile(&caller.0, ProfileChange { full_name, profile }).await?;
     Ok(HttpResponse::Ok().json(UserBody::from(user)))
+}
+
+/// The account goes, and with it the browser's cookie.
+pub(super) async fn delete_me(
+    state: State,
+    outside: Outside,
+    request: HttpRequest,
+    caller: CurrentUser,
+    body: Body<DeletionRequest>,
+) -> Result<HttpResponse, ApiError> {
+    state.delete_me(&caller.0, body.0.password, &sender(&request)).await?;
+    let mut answer = HttpResponse::NoContent();
+    if outside.browsers.refresh_token(&request).is_some() {
+        answer.cookie(outside.browsers.removal());
+    }
+    Ok(answer.finish())
 }
 
 pub(super) async fn change_password(

@@ -40,7 +40,12 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/logout-all").route(post().to(sessions::logout_all)))
                 .service(resource("/sessions").route(get().to(sessions::list)))
                 .service(resource("/sessions/{id}").route(delete().to(sessions::end)))
-                .service(resource("/me").route(get().to(accounts::me)).route(patch().to(accounts::change_me)))
+                .service(
+                    resource("/me")
+                        .route(get().to(accounts::me))
+                        .route(patch().to(accounts::change_me))
+                        .route(delete().to(accounts::delete_me)),
+                )
                 .service(resource("/me/export").route(get().to(accounts::export_me)))
                 .service(resource("/password").route(post().to(accounts::change_password)))
                 .service(resource("/events").route(get().to(events::list)))

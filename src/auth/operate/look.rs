@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::auth::Error;
+use crate::auth::sessions::MOST_ENDED;
 use crate::domain::event::RecordedEvent;
 use crate::domain::place::Place;
 use crate::domain::session::{ListedSession, SessionPolicy};
@@ -96,7 +97,7 @@ pub async fn list(store: &Store, filter: &UserFilter, before: Option<Place>, lim
 pub async fn look(store: &Store, user_id: Uuid, policy: &SessionPolicy) -> Result<Option<Details>, Error> {
     let looking = store.run(async |client| {
         let Some(user) = users::find(client, user_id).await? else { return Ok(None) };
-        let sessions = sessions::list(client, user_id, policy).await?;
+        let sessions = sessions::list(client, user_id, policy, MOST_ENDED).await?;
         let events = events::list(client, user_id, None, EVENTS).await?;
         Ok(Some(Details { user, sessions, events }))
     });
