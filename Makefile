@@ -32,7 +32,7 @@ bench: postgres ## Measure what a sweep of a million rows costs those who refres
 chaos: postgres ## Run the fault list against real processes and print a table; takes eight minutes
 	$(CARGO) bench --locked --profile dev --bench chaos
 
-siege: postgres ## Attack a server in four ways and measure what everybody else notices; takes half an hour, on Linux
+siege: postgres ## Attack a server in five ways and measure what everybody else notices; takes half an hour, on Linux
 	$(CARGO) bench --locked --bench siege
 
 FUZZ_SECONDS ?= 60

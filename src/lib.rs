@@ -1,7 +1,7 @@
 //! claviger, a self-hosted authentication service: short-lived JWTs, rotating refresh tokens, Postgres.
 //!
-//! This page is the map. A request walks `http → auth → store`, and all three speak the words of `domain`; nothing
-//! points back.
+//! This page is the map. A request walks `http → auth → store`, mail that it leaves behind goes `mail → store`, and all
+//! speak the words of `domain`; nothing points back.
 
 pub mod app;
 pub mod auth;
@@ -9,6 +9,7 @@ pub mod config;
 pub mod dev;
 pub mod domain;
 pub mod http;
+pub mod mail;
 pub mod secret_file;
 pub mod store;
 pub mod telemetry;

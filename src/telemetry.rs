@@ -1,4 +1,4 @@
-//! Logs: their format, and how errors are told in them.
+//! Logs: their format, and how errors and security events are told in them.
 
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -8,8 +8,11 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use uuid::Uuid;
 
 use crate::config::{Log, LogFormat};
+use crate::domain::event::Event;
+use crate::domain::session::Sender;
 
 /// Starts logging to standard error: for people on a terminal, one JSON object a line elsewhere. Does nothing when
 /// logging has been started before.
@@ -30,6 +33,23 @@ pub fn start(log: &Log) {
         lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
     };
     drop(tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(harmless)).try_init());
+}
+
+/// Tells the log of a security event that the database has recorded.
+pub fn tell(event: &Event, sender: &Sender) {
+    let Event { kind, user_id, session_id } = *event;
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+    tracing::info!(
+        kind = kind.as_str(),
+        outcome = kind.outcome().as_str(),
+        reason = kind.reason(),
+        user_id = text(user_id),
+        session_id = text(session_id),
+        ip_address = sender.ip_address.map(|address| address.to_string()),
+        user_agent = sender.user_agent,
+        actor_id = text(sender.actor_id),
+        "security event",
+    );
 }
 
 /// An error and its causes in one sentence, for the operator.

@@ -6,6 +6,7 @@
 //! - `slow`: seconds of 5,000 connections that dawdle, while clients come and go.
 //! - `guessing`: wrong passwords for one account from as many networks, while its owner signs in; then how many connections.
 //! - `timing`: logins with a known address, and with an unknown one, which must take the same time.
+//! - `reset`: the same of mails to set a new password.
 //!
 //! The program runs as it is installed, with less than 256 MB and the usual limit of open files, over a Postgres that
 //! writes to disk. Attackers, server and Postgres share this machine: ratios within one run say more than milliseconds.
@@ -32,6 +33,7 @@ mod timing;
 
 use std::process::ExitCode;
 
+use timing::Call;
 use tokio::runtime::Runtime;
 
 const FLOOD_SECONDS: u32 = 600;
@@ -51,8 +53,9 @@ fn main() -> ExitCode {
                 "flood" => flood::run(number(1, FLOOD_SECONDS)).await,
                 "slow" => slow::run(number(1, SLOW_SECONDS)).await,
                 "guessing" => guessing::run(number(1, GUESSES), number(2, guessing::AT_ONCE)).await,
-                "timing" => timing::run(number(1, PAIRS)).await,
-                _ => panic!("attacks are flood, slow, guessing and timing"),
+                "timing" => timing::run(Call::Login, number(1, PAIRS)).await,
+                "reset" => timing::run(Call::Reset, number(1, PAIRS)).await,
+                _ => panic!("attacks are flood, slow, guessing, timing and reset"),
             }
         });
         for promise in &broken {
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
     println!("Attackers, server and Postgres share {cores} cores.\n");
     let broken = match arguments.first() {
         Some(name) => attack(name),
-        None => ["timing", "slow", "guessing", "flood"].into_iter().map(attack).sum(),
+        None => ["timing", "reset", "slow", "guessing", "flood"].into_iter().map(attack).sum(),
     };
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

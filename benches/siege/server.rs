@@ -54,7 +54,8 @@ impl Server {
         let (database, connection) = PostgresUrl::parse(&url).unwrap().config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);
 
-        let mut child = with_usual_files(|| serve(&url, throttling));
+        let mails = format!("file:{}", cluster.folder().join("mails").display());
+        let mut child = with_usual_files(|| serve(&url, &mails, throttling));
         let pid = child.id().to_string();
         let guard = Command::new("/bin/sh")
             .args(["-c", GUARD, &pid])
@@ -143,7 +144,7 @@ pub(crate) fn user(number: u32) -> String {
     format!("user{number}@example.org")
 }
 
-fn serve(database_url: &str, throttling: bool) -> Child {
+fn serve(database_url: &str, mails: &str, throttling: bool) -> Child {
     let throttling = throttling.to_string();
     let environment = BTreeMap::from([
         ("DATABASE_URL", database_url),
@@ -153,6 +154,10 @@ fn serve(database_url: &str, throttling: bool) -> Child {
         ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
         ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
         ("CLAVIGER__THROTTLE__ENABLED", &throttling),
+        ("SMTP_URL", mails),
+        ("CLAVIGER__MAIL__FROM", "claviger@localhost"),
+        ("CLAVIGER__MAIL__VERIFY_LINK", "http://localhost/verify?token={token}"),
+        ("CLAVIGER__MAIL__RESET_LINK", "http://localhost/reset?token={token}"),
     ]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
     command.arg("serve").env_clear().envs(environment).stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,4 +1,4 @@
-//! Whether the time of a login tells that an address is known.
+//! Whether the time of a login, or of asking for a new password, tells that an address is known.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,23 @@ use super::server::{Server, user};
 /// How far apart the medians may be, in percent.
 const APART: f64 = 5.0;
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Call {
+    /// A login with a wrong password.
+    Login,
+    /// A mail to set a new password.
+    Reset,
+}
+
 /// So many pairs without limits on tries, and as many with them, each from a network and for an account of its own.
-pub(crate) async fn run(pairs: u32) -> Vec<String> {
-    let mut broken = measure(false, pairs).await;
-    broken.extend(measure(true, pairs).await);
+pub(crate) async fn run(call: Call, pairs: u32) -> Vec<String> {
+    let mut broken = measure(call, false, pairs).await;
+    broken.extend(measure(call, true, pairs).await);
     broken
 }
 
-async fn measure(throttling: bool, pairs: u32) -> Vec<String> {
+async fn measure(call: Call, throttling: bool, pairs: u32) -> Vec<String> {
     let mut server = Server::start(throttling).await;
     server.add_accounts(pairs).await;
     let mut line = Line::kept(server.address);
@@ -29,7 +38,7 @@ async fn measure(throttling: bool, pairs: u32) -> Vec<String> {
         for turn in [pair % 2, (pair + 1) % 2] {
             let (email, times) =
                 if turn == 0 { (user(pair), &mut known) } else { (format!("none{pair}@example.org"), &mut unknown) };
-            times.push(login(&mut line, &email, pair).await);
+            times.push(ask(call, &mut line, &email, pair).await);
         }
         if pair % 50 == 49 {
             eprintln!("{} of {pairs} pairs", pair + 1);
@@ -52,11 +61,15 @@ async fn measure(throttling: bool, pairs: u32) -> Vec<String> {
     broken
 }
 
-async fn login(line: &mut Line, email: &str, n: u32) -> Duration {
-    let request = post("/api/auth/login", &network(n), &json!({ "email": email, "password": "a wrong password" }));
+async fn ask(call: Call, line: &mut Line, email: &str, n: u32) -> Duration {
+    let (path, body, expected) = match call {
+        Call::Login => ("/api/auth/login", json!({ "email": email, "password": "a wrong password" }), 401),
+        Call::Reset => ("/api/auth/password-reset", json!({ "email": email }), 202),
+    };
+    let request = post(path, &network(n), &body);
     let sent = Instant::now();
     let status = line.call(&request).await.unwrap().status;
     let time = sent.elapsed();
-    assert_eq!(status, 401, "a wrong password is refused");
+    assert_eq!(status, expected, "{path}");
     time
 }

@@ -8,6 +8,7 @@ use crate::domain::event::{Event, Kind, RecordedEvent};
 use crate::domain::place::Place;
 use crate::domain::session::{EndedBy, Sender};
 use crate::store::events;
+pub(super) use crate::telemetry::tell;
 
 /// Part of an account's events, newest first.
 pub struct Trail {
@@ -48,23 +49,6 @@ impl Auth {
         tell(&event, sender);
         Ok(())
     }
-}
-
-/// Tells the log what the database has recorded.
-pub(super) fn tell(event: &Event, sender: &Sender) {
-    let Event { kind, user_id, session_id } = *event;
-    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
-    tracing::info!(
-        kind = kind.as_str(),
-        outcome = kind.outcome().as_str(),
-        reason = kind.reason(),
-        user_id = text(user_id),
-        session_id = text(session_id),
-        ip_address = sender.ip_address.map(|address| address.to_string()),
-        user_agent = sender.user_agent,
-        actor_id = text(sender.actor_id),
-        "security event",
-    );
 }
 
 /// As [`tell`], for sessions that ended together.

@@ -7,7 +7,7 @@ use super::hashing::Comparison;
 use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
-use crate::domain::event::LoginFailure::{self, AccountDisabled, InvalidCredentials};
+use crate::domain::event::LoginFailure::{self, AccountDisabled, EmailNotVerified, InvalidCredentials};
 use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::{Password, PasswordHash};
@@ -33,11 +33,12 @@ pub struct Login {
 impl Auth {
     /// Starts a session for whoever knows the password.
     ///
-    /// An unknown address, a wrong password and a closed account take the same work. That an account is closed is told
-    /// only to who knows its password. Tries are limited by the address as it was given.
+    /// An unknown address, a wrong password and a closed account take the same work. That an account is closed, or its address
+    /// not verified where it must be, is told only to who knows its password. Tries are limited by the address as it was given.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::RateLimited`], [`Error::InvalidCredentials`], [`Error::AccountDisabled`],
+    /// [`Error::EmailNotVerified`],
     /// [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
     pub async fn login(&self, login: Login, sender: &Sender) -> Result<SignedIn, Error> {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
@@ -66,6 +67,9 @@ impl Auth {
             let verified = found.ok_or(Error::InvalidCredentials)?;
             if verified.disabled {
                 return Err(self.refuse_login(user_id, AccountDisabled, sender).await);
+            }
+            if self.requires_verified_email() && !verified.verified {
+                return Err(self.refuse_login(user_id, EmailNotVerified, sender).await);
             }
             if let Some(signed_in) = self.start(&verified, rehashed.as_ref(), label.as_ref(), &limits, sender).await? {
                 return Ok(signed_in);
@@ -120,8 +124,11 @@ impl Auth {
     async fn refuse_login(&self, user_id: Option<Uuid>, failure: LoginFailure, sender: &Sender) -> Error {
         let event = Event { kind: Kind::LoginFailed(failure), user_id, session_id: None };
         match self.record(event, sender).await {
-            Ok(()) if failure == AccountDisabled => Error::AccountDisabled,
-            Ok(()) => Error::InvalidCredentials,
+            Ok(()) => match failure {
+                InvalidCredentials => Error::InvalidCredentials,
+                AccountDisabled => Error::AccountDisabled,
+                EmailNotVerified => Error::EmailNotVerified,
+            },
             Err(error) => error,
         }
     }

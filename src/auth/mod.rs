@@ -5,6 +5,8 @@
 mod admin;
 mod check;
 mod delete;
+mod email_change;
+mod email_verification;
 mod events;
 mod export;
 pub mod hashing;
@@ -13,9 +15,11 @@ mod keys;
 mod login;
 mod logout;
 mod logout_all;
+mod mailing;
 mod me;
 pub mod operate;
 mod password;
+mod password_reset;
 mod profile;
 mod proof;
 mod refresh;
@@ -36,15 +40,18 @@ use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
 use crate::store::{self, Store};
 pub use check::Gate;
+pub use email_change::EmailChange;
 pub use events::Trail;
 pub use export::Export;
 pub use hashing::Hashing;
 pub use keys::{KeyRing, Keys};
 pub use login::Login;
+pub use mailing::Mailing;
 pub use password::PasswordChange;
+pub use password_reset::PasswordReset;
 pub use profile::ProfileChange;
 pub use refresh::Refresh;
-pub use register::Registration;
+pub use register::{Registered, Registration};
 pub use revocations::RevocationList;
 pub use throttle::Turnstile;
 
@@ -70,6 +77,8 @@ pub struct Auth {
     pub throttling: bool,
     /// Where those who have no token yet wait for the database.
     pub turnstile: Turnstile,
+    /// That mail is sent; none where it is not.
+    pub mailing: Option<Mailing>,
 }
 
 /// What a client gets to keep a session going.
@@ -104,6 +113,12 @@ pub enum Error {
     /// The password was right, but the account is closed.
     #[error("the account is disabled")]
     AccountDisabled,
+    /// The password was right, but the address was never shown to reach its owner.
+    #[error("the address is not verified")]
+    EmailNotVerified,
+    /// No mail is sent here.
+    #[error("no mail is sent here")]
+    NoMail,
     /// The caller's role does not open this.
     #[error("the role does not allow this")]
     Forbidden,
@@ -193,6 +208,11 @@ impl Keys {
         let refresh_token = refresh_token.ok_or_else(|| Error::internal("a refresh token of other keys"))?;
         Ok(Tokens { access_token, refresh_token, session })
     }
+}
+
+/// A field that must be there.
+fn given(text: Option<String>, field: &'static str) -> Result<String, FieldError> {
+    text.filter(|text| !text.is_empty()).ok_or(FieldError::required(field))
 }
 
 /// Collects what is wrong with several fields, so that a form can show all of it at once.

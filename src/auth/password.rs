@@ -1,14 +1,15 @@
 //! A password for another, by who knows it.
 
 use super::events::{tell, tell_ended};
-use super::{Auth, Error, checked};
+use super::{Auth, Error, checked, given};
 use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, Kind};
-use crate::domain::field::FieldError;
+use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::session::{EndedBy, Sender};
+use crate::domain::verification::Purpose;
 use crate::store::sessions::{self, Ending};
-use crate::store::{events, users};
+use crate::store::{events, users, verifications};
 
 /// What somebody gives to get another password.
 pub struct PasswordChange {
@@ -41,13 +42,17 @@ impl Auth {
         let ending = Ending { user_id: claims.sub, ended_by: EndedBy::PasswordChanged, sender };
         let changing = self.act(proved, async |transaction| {
             users::set_password(transaction, claims.sub, &hash).await?;
+            // Whoever had a mail for another way in has it no more.
+            verifications::delete_all(transaction, claims.sub, &[Purpose::ResetPassword]).await?;
             events::insert(transaction, &event, sender).await?;
+            self.notify(transaction, MailKind::PasswordChanged, claims.sub, sender).await?;
             if keeps_others {
                 return Ok(Vec::new());
             }
             sessions::end_all(transaction, Some(claims.sid), ending, &self.sessions).await
         });
         let ended = changing.await?;
+        self.mails_queued();
         tell(&event, sender);
         tell_ended(EndedBy::PasswordChanged, claims.sub, &ended, sender);
         Ok(ended.len())
@@ -57,8 +62,6 @@ impl Auth {
 impl PasswordChange {
     fn check(self, min_length: usize, email: &str) -> Result<(Password, Password), Error> {
         let mut problems = Vec::new();
-        let given =
-            |text: Option<String>, field| text.filter(|text| !text.is_empty()).ok_or(FieldError::required(field));
         let current = checked(given(self.current_password, "current_password"), &mut problems);
         let new = given(self.new_password, "new_password");
         let new = checked(new.and_then(|new| Password::chosen(&new, min_length, email, "new_password")), &mut problems);

@@ -27,7 +27,8 @@ impl Auth {
         let token = keys.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
         let successors = keys.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
-        let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails: false };
+        let mails = self.mailing.is_some();
+        let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails };
         let refreshed =
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
 
@@ -40,6 +41,7 @@ impl Auth {
                 (session, successors.find(hash))
             }
             Refreshed::Replayed(ending) => {
+                self.mails_queued();
                 tell(&Event::of_session(Kind::RefreshTokenReplayed, token.user_id, token.session_id), sender);
                 return Err(Error::RefreshTokenReplayed(ending));
             }

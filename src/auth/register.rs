@@ -5,16 +5,17 @@ use uuid::Uuid;
 
 use super::events::tell;
 use super::throttle::counted;
-use super::{Auth, Error, SignedIn, checked};
+use super::{Auth, Error, SignedIn, checked, given};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
-use crate::domain::field::FieldError;
+use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::profile::{Profile, ProfileSchema};
 use crate::domain::session::Sender;
 use crate::domain::throttle::{self, Trier};
-use crate::domain::user::Line;
+use crate::domain::user::{Line, User};
 use crate::store::sessions::{self, NewSession, NewUser};
+use crate::store::{events, users};
 
 /// What somebody gives to get an account.
 pub struct Registration {
@@ -28,6 +29,15 @@ pub struct Registration {
     pub profile: Option<Value>,
 }
 
+/// What a registration leads to.
+#[derive(Debug)]
+pub enum Registered {
+    /// An account and its first session.
+    SignedIn(SignedIn),
+    /// An account that can be used once its address is verified.
+    ToVerify(User),
+}
+
 struct Checked {
     email: Email,
     password: Password,
@@ -36,12 +46,12 @@ struct Checked {
 }
 
 impl Auth {
-    /// Makes an account and its first session.
+    /// Makes an account and its first session, unless its address is to be verified before.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every broken rule, [`Error::EmailTaken`], [`Error::RateLimited`], [`Error::Overloaded`],
     /// [`Error::DatabaseUnavailable`].
-    pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<SignedIn, Error> {
+    pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<Registered, Error> {
         let Checked { email, password, full_name, profile } =
             registration.check(self.password_min_length, self.profile_schema.as_ref())?;
         let address = counted(sender);
@@ -51,10 +61,7 @@ impl Auth {
         drop(asking);
         let password_hash = self.hashing.hash(&place, password).await?;
 
-        let keys = self.keys.current();
         let user_id = Uuid::now_v7();
-        let token = keys.refresh_keys.first_token(user_id, Uuid::now_v7()).map_err(Error::internal)?;
-        let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label: None };
         let user = NewUser {
             id: user_id,
             email: &email,
@@ -62,22 +69,53 @@ impl Auth {
             full_name: full_name.as_ref(),
             profile,
         };
-        let made =
-            self.store.run(async |client| sessions::insert_with_user(client, user, &session, &self.sessions).await);
-        let (user, session) = made.await?.ok_or(Error::EmailTaken)?;
+        if self.requires_verified_email() {
+            return self.add_unverified(user, sender).await.map(Registered::ToVerify);
+        }
+        let keys = self.keys.current();
+        let token = keys.refresh_keys.first_token(user_id, Uuid::now_v7()).map_err(Error::internal)?;
+        let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label: None };
+        let policy = &self.sessions;
+        let made = if self.mailing.is_some() {
+            let making = self.store.transaction(async |transaction| {
+                let made = sessions::insert_with_user(transaction, user, &session, policy).await?;
+                // A mail to an account that there is not is not sent.
+                self.notify(transaction, MailKind::VerifyEmail, user_id, sender).await?;
+                Ok(made)
+            });
+            making.await?
+        } else {
+            self.store.run(async |client| sessions::insert_with_user(client, user, &session, policy).await).await?
+        };
+        let (user, session) = made.ok_or(Error::EmailTaken)?;
+        self.mails_queued();
         tell(&Event::of_session(Kind::Registered, user.id, session.id), sender);
-        Ok(SignedIn { user, tokens: keys.tokens(session, &token)? })
+        Ok(Registered::SignedIn(SignedIn { user, tokens: keys.tokens(session, &token)? }))
+    }
+
+    /// Makes an account that cannot be used before its address is verified.
+    async fn add_unverified(&self, user: NewUser<'_>, sender: &Sender) -> Result<User, Error> {
+        let event = Event::of_account(Kind::Registered, user.id);
+        let adding = self.store.transaction(async |transaction| {
+            let Some(user) = users::insert_registered(transaction, user).await? else { return Ok(None) };
+            events::insert(transaction, &event, sender).await?;
+            self.notify(transaction, MailKind::VerifyEmail, user.id, sender).await?;
+            Ok(Some(user))
+        });
+        let user = adding.await?.ok_or(Error::EmailTaken)?;
+        self.mails_queued();
+        tell(&event, sender);
+        Ok(user)
     }
 }
 
 impl Registration {
     fn check(self, password_min_length: usize, schema: Option<&ProfileSchema>) -> Result<Checked, Error> {
         let mut problems = Vec::new();
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let own = self.email.clone().unwrap_or_default();
-        let email = given(self.email).ok_or(FieldError::required("email")).and_then(|text| Email::parse(&text));
+        let email = given(self.email, "email").and_then(|text| Email::parse(&text));
         let email = checked(email, &mut problems);
-        let password = given(self.password).ok_or(FieldError::required("password"));
+        let password = given(self.password, "password");
         let password = password.and_then(|text| Password::chosen(&text, password_min_length, &own, "password"));
         let password = checked(password, &mut problems);
         let full_name = Line::parse(self.full_name.as_deref().unwrap_or_default(), "full_name");

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::domain::session::SessionPolicy;
-use crate::store::{Store, deleted_users, events, sessions, throttles, turns};
+use crate::store::{Store, deleted_users, events, sessions, throttles, turns, verifications};
 
 /// Pages of sessions in one step: a millisecond or two of work, and the locks of a few hundred rows.
 const PAGES: i64 = 16;
@@ -67,6 +67,7 @@ impl Sweep {
         let mut removed = Removed::default();
         // Small tables first: the walk through the sessions may take all the time there is.
         while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
+        while rested(store.run(async |client| verifications::sweep(client, ROWS).await)).await? == ROWS {}
         // Longer than an access token can live.
         let kept = self.sessions.kept_after_end;
         while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS {}

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use claviger::app::{App, asked_to_stop};
-use claviger::config::{self, Environment};
+use claviger::config::{self, Environment, MailServer};
 use claviger::dev::binaries::Binaries;
 use claviger::dev::cluster::{Cluster, Purpose};
 use claviger::dev::folder::Folder;
@@ -31,6 +31,10 @@ pub(crate) async fn dev(
         ("cors.allowed_origins".to_owned(), DEVELOPMENT_ORIGINS.to_owned()),
         ("access_token.secrets".to_owned(), folder.secret("jwt_secret")?),
         ("refresh_token.keys".to_owned(), folder.secret("refresh_secret")?),
+        ("mail.url".to_owned(), format!("file:{}", dir.join("mails").display())),
+        ("mail.from".to_owned(), "claviger <claviger@localhost>".to_owned()),
+        ("mail.verify_link".to_owned(), "http://localhost:3000/verify-email?token={token}".to_owned()),
+        ("mail.reset_link".to_owned(), "http://localhost:3000/reset-password?token={token}".to_owned()),
     ]);
     let mut cluster = None;
     if !config::names_database(file, &environment) {
@@ -40,7 +44,9 @@ pub(crate) async fn dev(
         overlay.insert("database.url".to_owned(), started.default_url());
         cluster = Some(started);
     }
-    let app = App::build(load(file, &environment, &overlay)?)?;
+    let settings = load(file, &environment, &overlay)?;
+    let mails = settings.mail.as_ref().map(|mail| mail.server.clone());
+    let app = App::build(settings)?;
     let address = app.address();
     folder.note(&format!("http://{address}"))?;
     print(format_args!("\n  claviger for development, ready in a moment"))?;
@@ -49,6 +55,11 @@ pub(crate) async fn dev(
     match &cluster {
         Some(cluster) => print(format_args!("  database   {}", cluster.psql()))?,
         None => print("  database   the one that DATABASE_URL names")?,
+    }
+    match mails {
+        Some(MailServer::Folder(folder)) => print(format_args!("  mails      {}/*.eml", folder.display()))?,
+        Some(server @ MailServer::Smtp(_)) => print(format_args!("  mails      {server}"))?,
+        None => {}
     }
     print(format_args!("  secrets    {0}/jwt_secret, {0}/refresh_secret", dir.display()))?;
     print("  Ctrl-C stops all of it.\n")?;

@@ -33,16 +33,17 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "CLAVIGER__";
 
 /// Names that platforms and people already use.
-const WELL_KNOWN: [(&str, &str); 5] = [
+const WELL_KNOWN: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
     ("JWT_SECRET", "access_token.secrets"),
     ("PORT", "server.port"),
     ("REFRESH_SECRET", "refresh_token.keys"),
     ("RUST_LOG", "log.level"),
+    ("SMTP_URL", "mail.url"),
 ];
 
 /// Never shown, and may be read from a file.
-pub(super) const SECRET_KEYS: [&str; 3] = ["access_token.secrets", "database.url", "refresh_token.keys"];
+pub(super) const SECRET_KEYS: [&str; 4] = ["access_token.secrets", "database.url", "mail.url", "refresh_token.keys"];
 
 pub(super) fn merge(
     file: Option<&Path>,

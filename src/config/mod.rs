@@ -3,6 +3,7 @@
 //! `config/default.toml` names every key; `settings` says what they are, `layers` finds the values, `reader` checks them.
 
 mod layers;
+mod mail;
 mod postgres_url;
 mod reader;
 mod settings;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use layers::{Environment, environment};
+pub use mail::{Mail, MailServer, Protection, SmtpServer};
 pub use postgres_url::{PostgresUrl, RootCertificates, Tls, percent_encode};
 pub use reader::{Problem, Problems};
 pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Settings};
@@ -106,6 +108,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     if !throttling {
         r.warn("throttle.enabled is false: passwords can be guessed as fast as they can be hashed; fit for tests only");
     }
+    let mail = mail::read_mail(r);
     let log = read_log(r);
     Some(Settings {
         server,
@@ -121,6 +124,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         profile_schema,
         password,
         throttling,
+        mail,
         log,
     })
 }

@@ -154,7 +154,8 @@ pub fn percent_encode(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// Decodes what [`percent_encode`] encodes; none if the bytes are no UTF-8.
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -110,6 +110,11 @@ impl Reader {
         text
     }
 
+    /// A text; none if it is empty.
+    pub(super) fn optional_text(&mut self, key: &str) -> Option<String> {
+        Some(self.raw(key)).filter(|text| !text.is_empty())
+    }
+
     /// Texts from an array, or from one text with commas between them.
     fn list(&self, key: &str) -> Vec<String> {
         let item = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::PostgresUrl;
+use super::{Mail, PostgresUrl};
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
 use crate::domain::profile::ProfileSchema;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub password: Passwords,
     /// Whether tries are limited.
     pub throttling: bool,
+    /// How mails leave, if they do.
+    pub mail: Option<Mail>,
     /// What to log and how.
     pub log: Log,
 }

@@ -70,6 +70,8 @@ pub enum LoginFailure {
     InvalidCredentials,
     /// The password was right and the account closed.
     AccountDisabled,
+    /// The password was right and the address not verified, which it must be here.
+    EmailNotVerified,
 }
 
 /// Whether what was tried was done.
@@ -151,6 +153,7 @@ impl Kind {
         match self {
             Self::LoginFailed(LoginFailure::InvalidCredentials) => Some("invalid_credentials"),
             Self::LoginFailed(LoginFailure::AccountDisabled) => Some("account_disabled"),
+            Self::LoginFailed(LoginFailure::EmailNotVerified) => Some("email_not_verified"),
             Self::SessionEnded(ended_by) => Some(ended_by.as_str()),
             Self::RefreshTokenReplayed => Some(EndedBy::Replayed.as_str()),
             Self::RoleChanged(role) => Some(role.as_str()),

@@ -1,5 +1,7 @@
 //! Mails: which there are, and what each tells.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
@@ -113,6 +115,17 @@ pub fn written(moment: OffsetDateTime) -> String {
     moment.to_offset(time::UtcOffset::UTC).format(&format).unwrap_or_default()
 }
 
+/// A length of time as mails tell it: in the largest unit that it is a whole number of.
+#[must_use]
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
+    let largest = units.into_iter().find(|(size, _)| seconds >= *size && seconds.is_multiple_of(*size));
+    let (size, unit) = largest.unwrap_or((1, "second"));
+    let number = seconds / size;
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +136,12 @@ mod tests {
             assert_eq!(MailKind::from_name(kind.as_str()), Some(kind));
         }
         assert_eq!(MailKind::from_name("newsletter"), None);
+    }
+
+    #[test]
+    fn lengths_of_time_are_told_in_words() {
+        let told = [60, 1_800, 5_400, 86_400, 172_800, 61].map(|seconds| in_words(Duration::from_secs(seconds)));
+        assert_eq!(told, ["1 minute", "30 minutes", "90 minutes", "1 day", "2 days", "61 seconds"]);
     }
 
     #[test]

@@ -85,6 +85,27 @@ pub fn of_registration(address: IpAddr) -> Vec<Limit> {
     by_site(b"register", address, 1000, MINUTE / 10).into_iter().chain([nearby]).collect()
 }
 
+/// The limits of mails that strangers have sent to an address: five at once, then one in five minutes, for each kind, so that
+/// nobody's mailbox is filled and each kind can be asked for while another is. From one network as many as it may register.
+#[must_use]
+pub fn of_mail(kind: &str, recipient: &str, address: IpAddr) -> Vec<Limit> {
+    let to = Limit {
+        key: key(b"mail", &[kind.as_bytes(), recipient.as_bytes()]),
+        burst: 5,
+        refill: 5 * MINUTE,
+        in_a_row: false,
+    };
+    let nearby = by_network(b"mail", address, 100, MINUTE);
+    by_site(b"mail", address, 1000, MINUTE / 10).into_iter().chain([nearby, to]).collect()
+}
+
+/// The limits of mailed tokens that come back. Nobody guesses one; this bounds what trying costs us.
+#[must_use]
+pub fn of_mailed_tokens(address: IpAddr) -> Vec<Limit> {
+    let nearby = by_network(b"mailed token", address, 100, Duration::from_secs(10));
+    by_site(b"mailed token", address, 1000, Duration::from_secs(1)).into_iter().chain([nearby]).collect()
+}
+
 fn by_network(what: &[u8], address: IpAddr, burst: u32, refill: Duration) -> Limit {
     Limit { key: key(what, &[network(address).to_string().as_bytes()]), burst, refill, in_a_row: false }
 }

@@ -14,7 +14,7 @@ use super::browser::Transport;
 use super::error::ApiError;
 use super::sessions::answer_signed_in;
 use super::{Outside, State, sender};
-use crate::auth::{Export, PasswordChange, ProfileChange, Registration};
+use crate::auth::{Export, PasswordChange, ProfileChange, Registered, Registration};
 use crate::domain::profile::Change;
 use crate::domain::user::{Role, User};
 
@@ -95,8 +95,12 @@ pub(super) async fn register(
     let RegisterRequest { email, password, full_name, profile, token_transport } = body.0;
     let transport = Transport::asked_for(token_transport.as_deref(), &outside.browsers, &request)?;
     let registration = Registration { email, password, full_name, profile };
-    let signed_in = state.register(registration, &sender(&request)).await?;
-    Ok(answer_signed_in(StatusCode::CREATED, signed_in, transport, &outside.browsers))
+    Ok(match state.register(registration, &sender(&request)).await? {
+        Registered::SignedIn(signed_in) => {
+            answer_signed_in(StatusCode::CREATED, signed_in, transport, &outside.browsers)
+        }
+        Registered::ToVerify(user) => HttpResponse::Created().json(json!({ "user": UserBody::from(user) })),
+    })
 }
 
 pub(super) async fn me(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {

@@ -19,6 +19,7 @@ pub enum Code {
     Forbidden,
     OriginNotAllowed,
     AccountDisabled,
+    EmailNotVerified,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -35,7 +36,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::InvalidCredentials,
         Self::AccessTokenMissing,
@@ -49,6 +50,7 @@ impl Code {
         Self::Forbidden,
         Self::OriginNotAllowed,
         Self::AccountDisabled,
+        Self::EmailNotVerified,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -87,6 +89,9 @@ impl Code {
                 ("origin_not_allowed", S::FORBIDDEN, "Pages of this origin may not use the browser's cookie here")
             }
             Self::AccountDisabled => ("account_disabled", S::FORBIDDEN, "The account is disabled"),
+            Self::EmailNotVerified => {
+                ("email_not_verified", S::FORBIDDEN, "The e-mail address must be verified first; a mail says how")
+            }
             Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The method is not allowed here"),
             Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The body did not come in time"),

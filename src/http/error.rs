@@ -109,6 +109,7 @@ impl ApiError {
             | Code::Forbidden
             | Code::OriginNotAllowed
             | Code::AccountDisabled
+            | Code::EmailNotVerified
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::RequestTimeout
@@ -128,6 +129,8 @@ impl From<auth::Error> for ApiError {
             auth::Error::InvalidFields(fields) => Self { fields, ..Self::of(Code::ValidationFailed) },
             auth::Error::InvalidCredentials => Self::of(Code::InvalidCredentials),
             auth::Error::AccountDisabled => Self::of(Code::AccountDisabled),
+            auth::Error::EmailNotVerified => Self::of(Code::EmailNotVerified),
+            auth::Error::NoMail => Self::with_detail(Code::NotFound, "No mail server is configured here"),
             auth::Error::Forbidden => Self::of(Code::Forbidden),
             auth::Error::NotOneself => Self::with_detail(
                 Code::Forbidden,

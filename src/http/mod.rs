@@ -17,6 +17,7 @@ mod gateway;
 mod health;
 mod part;
 mod sessions;
+mod verifications;
 
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
 use actix_web::{HttpMessage as _, HttpRequest, Responder};
@@ -48,6 +49,11 @@ pub fn routes(config: &mut ServiceConfig) {
                 )
                 .service(resource("/me/export").route(get().to(accounts::export_me)))
                 .service(resource("/password").route(post().to(accounts::change_password)))
+                .service(resource("/password-reset").route(post().to(verifications::request_reset)))
+                .service(resource("/password-reset/confirm").route(post().to(verifications::reset)))
+                .service(resource("/email-verification").route(post().to(verifications::request_verification)))
+                .service(resource("/email-verification/confirm").route(post().to(verifications::confirm_email)))
+                .service(resource("/email").route(post().to(verifications::request_email_change)))
                 .service(resource("/events").route(get().to(events::list)))
                 .service(readable("/check", gateway::check))
                 .service(resource("/revocations").route(get().to(gateway::revocations))),

@@ -27,7 +27,11 @@ pub struct NewMail<'a> {
 /// # Errors
 /// [`Error`].
 pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), Error> {
-    let sql = "insert into mails (id, kind, recipient, user_id, details) values ($1, $2, $3, $4, $5)";
+    // Whose account it is, if anybody's, is found out when it is sent. A moment later, so that the work this makes is not felt by
+    // the next request of who asked.
+    let sql = "insert into mails (id, kind, recipient, user_id, details, due_at)
+               values ($1, $2, $3, $4, $5,
+                       clock_timestamp() + case when $4 is null then random() else 0 end * interval '1 second')";
     let details = serde_json::to_value(&mail.details).map_err(|error| Error::Bug(error.into()))?;
     let parameters: [Parameter<'_>; 5] = [
         (&Uuid::new_v4(), Type::UUID),
@@ -36,6 +40,24 @@ pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), 
         (&mail.user_id, Type::UUID),
         (&details, Type::JSONB),
     ];
+    query_opt(client, sql, &parameters).await.map(drop)
+}
+
+/// Queues a notice to the address that an account has at this moment; nothing if there is no such account. Belongs in the
+/// transaction that does what it tells of: where the account is deleted, before its row goes.
+///
+/// # Errors
+/// [`Error`].
+pub async fn insert_notice(
+    client: &impl Statements,
+    kind: MailKind,
+    user_id: Uuid,
+    details: &MailDetails,
+) -> Result<(), Error> {
+    let sql = "insert into mails (id, kind, recipient, user_id, details) select $1, $2, email, id, $4 from users where id = $3";
+    let details = serde_json::to_value(details).map_err(|error| Error::Bug(error.into()))?;
+    let parameters: [Parameter<'_>; 4] =
+        [(&Uuid::new_v4(), Type::UUID), (&kind.as_str(), Type::TEXT), (&user_id, Type::UUID), (&details, Type::JSONB)];
     query_opt(client, sql, &parameters).await.map(drop)
 }
 

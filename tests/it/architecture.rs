@@ -1,4 +1,4 @@
-//! The one-way roads: main → app → http → auth → store, all on domain.
+//! The one-way roads: main → app → http → auth → store, and app → mail → store, all on domain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,13 +77,24 @@ fn http_reaches_the_database_only_through_use_cases() {
 }
 
 #[test]
+fn mail_is_sent_beside_the_use_cases_which_only_queue_it() {
+    assert_without(
+        "mail",
+        &["crate::app", "crate::auth", "crate::http", "actix", "tokio_postgres", "select ", "insert into"],
+    );
+    for module in ["domain", "store", "auth", "http"] {
+        assert_without(module, &["crate::mail", "lettre"]);
+    }
+}
+
+#[test]
 fn the_private_postgres_is_independent_of_the_service() {
     assert_without("dev", &["crate::app", "crate::auth", "crate::http", "crate::store"]);
 }
 
 #[test]
 fn settings_are_read_in_one_place() {
-    for module in ["auth", "domain", "http", "telemetry", "app", "store"] {
+    for module in ["auth", "domain", "http", "mail", "telemetry", "app", "store"] {
         assert_without(module, &["std::env::var"]);
     }
 }

@@ -49,6 +49,7 @@ fn every_kind_of_event_and_every_code_of_a_field_is_documented() {
         read("src/domain/event.rs"),
         [
             "domain/field",
+            "auth/password_reset",
             "domain/user",
             "domain/email",
             "domain/password/mod",

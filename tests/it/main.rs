@@ -32,6 +32,7 @@ mod forgery;
 mod gateways;
 mod hostile;
 mod key_rotation;
+mod mail;
 mod migrations;
 mod operators;
 mod pooler;

@@ -118,9 +118,15 @@ async fn every_constraint_has_a_name_that_code_can_rely_on() {
     assert_eq!(
         names,
         [
+            "clients_name_key",
+            "clients_pkey",
+            "clients_secret_hash_check",
+            "deleted_users_pkey",
             "events_kind_check",
             "events_outcome_check",
             "events_pkey",
+            "mails_kind_check",
+            "mails_pkey",
             "sessions_ended_by_check",
             "sessions_ended_check",
             "sessions_generation_check",
@@ -134,6 +140,10 @@ async fn every_constraint_has_a_name_that_code_can_rely_on() {
             "users_pkey",
             "users_profile_check",
             "users_role_check",
+            "verifications_pkey",
+            "verifications_purpose_check",
+            "verifications_secret_hash_check",
+            "verifications_user_id_fkey",
         ]
     );
 }

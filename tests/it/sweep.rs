@@ -33,7 +33,7 @@ async fn add_event(database: &TestDatabase, age: &str) {
     database.execute(&format!("{sql} {event}")).await;
 }
 
-fn sweep_command(database: &TestDatabase) -> String {
+pub(crate) fn sweep_command(database: &TestDatabase) -> String {
     let mut environment = environment(&database.url);
     environment.remove("JWT_SECRET");
     environment.remove("REFRESH_SECRET");

@@ -16,6 +16,7 @@ use crate::domain::profile::Profile;
 use crate::domain::session::SessionPolicy;
 use crate::domain::throttle::{Trier, network};
 use crate::domain::user::{Line, Role, User};
+use crate::store::sessions::NewUser;
 pub use list::{Listed, list};
 pub use manage::{AddedUser, delete, insert, lock_all, set_disabled, set_role};
 
@@ -151,6 +152,28 @@ pub async fn describe(
     from_row(&query_one(transaction, &sql, &parameters).await?)
 }
 
+/// Makes a user who registered, without a session; none if the address is taken.
+///
+/// # Errors
+/// [`Error`].
+pub async fn insert_registered(client: &impl Statements, user: NewUser<'_>) -> Result<Option<User>, Error> {
+    let sql = format!(
+        "insert into users (id, email, password_hash, full_name, profile, created_at, updated_at)
+         select $1, $2, $3, $4, $5, made_at, made_at from (select clock_timestamp() as made_at) clock
+         on conflict (email) do nothing
+         returning {COLUMNS}"
+    );
+    let parameters: [Parameter<'_>; 5] = [
+        (&user.id, Type::UUID),
+        (&user.email.as_str(), Type::TEXT),
+        (&user.password_hash.as_stored(), Type::TEXT),
+        (&user.full_name.map(Line::as_str), Type::TEXT),
+        (&user.profile.into_json(), Type::JSONB),
+    ];
+    let row = query_opt(client, &sql, &parameters).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
 /// The account behind an address, closed or not.
 ///
 /// # Errors
@@ -159,18 +182,6 @@ pub async fn find_by_email(client: &impl Statements, email: &str) -> Result<Opti
     let sql = format!("select {COLUMNS} from users where email = $1");
     let row = query_opt(client, &sql, &[(&email, Type::TEXT)]).await?;
     row.as_ref().map(from_row).transpose()
-}
-
-/// Sets a new password for who has shown to read the account's mail, so the address is verified from now on. Belongs in
-/// one transaction with `sessions::end_all`.
-///
-/// # Errors
-/// [`Error`].
-pub async fn reset_password(transaction: &Transaction<'_>, id: Uuid, new: &PasswordHash) -> Result<(), Error> {
-    let sql = "update users set password_hash = $2, email_verified_at = coalesce(email_verified_at, clock_timestamp()),
-                 updated_at = clock_timestamp()
-               where id = $1";
-    query_opt(transaction, sql, &[(&id, Type::UUID), (&new.as_stored(), Type::TEXT)]).await.map(drop)
 }
 
 /// Marks a user's address as verified, as it is or as it becomes.

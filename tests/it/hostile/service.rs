@@ -101,6 +101,7 @@ impl Service {
                 password_min_length: settings.password.min_length,
                 throttling: true,
                 turnstile: Turnstile::new(2, settings.database.wait_timeout),
+                mailing: None,
             };
             let cors = browsers.cors();
             let outside = Surroundings { proxies, browsers, https: true, shutting_down: ShuttingDown::default() };

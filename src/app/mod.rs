@@ -1,27 +1,31 @@
 //! Wires settings into a running server, so that `auth` and `http` need not know where they come from.
 
+mod upkeep;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App as ActixApp, HttpServer, web};
-use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::auth::sweep::Sweep;
-use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys, Turnstile};
-use crate::config::{Database, Settings};
-use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, LEEWAY, SelfTestFailed};
+use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
+use crate::config::Settings;
+use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
 use crate::http::browser::Browsers;
 use crate::http::client_address::Proxies;
 use crate::http::connections::{self, Connections};
 use crate::http::{self, ShuttingDown, Surroundings};
-use crate::store::migrations::{MigrationError, migrate};
+use crate::mail::{self, Outbox};
+use crate::store::migrations::MigrationError;
 use crate::store::{SetupError, Store};
-use crate::telemetry::chain;
+use upkeep::Upkeep;
 
 /// A server that listens and is ready to be run.
 pub struct App {
@@ -30,12 +34,9 @@ pub struct App {
     connections: Connections,
     shutting_down: ShuttingDown,
     drain: Duration,
-    database: Database,
-    store: Store,
     auth: web::Data<Auth>,
     access_token: AccessTokenPolicy,
-    sweep: Sweep,
-    sweep_every: Duration,
+    upkeep: Upkeep,
 }
 
 /// Why the server did not start, or stopped.
@@ -56,6 +57,9 @@ pub enum AppError {
     /// The database cannot be used as its URL asks.
     #[error(transparent)]
     Store(#[from] SetupError),
+    /// Mail cannot be sent as the settings ask.
+    #[error(transparent)]
+    Mail(#[from] mail::SetupError),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be prepared")]
     Migration(#[from] MigrationError),
@@ -64,13 +68,6 @@ pub enum AppError {
     Signals(#[source] std::io::Error),
 }
 
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
-/// Where the rights are missing, every request finds that; once a second is enough to look.
-const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How often a process looks whether it is its turn to sweep.
-const LOOK_FOR_TURN: Duration = Duration::from_mins(1);
-
 impl App {
     /// Listens. Requests are answered once [`App::run`] is awaited.
     ///
@@ -78,6 +75,12 @@ impl App {
     /// [`AppError`].
     pub fn build(settings: Settings) -> Result<Self, AppError> {
         let store = Store::new(&settings.database)?;
+        let queued = Arc::new(Notify::new());
+        let mailing = settings
+            .mail
+            .as_ref()
+            .map(|mail| Mailing { require_verified_email: mail.require_verified_email, queued: Arc::clone(&queued) });
+        let outbox = settings.mail.map(|mail| Outbox::new(store.clone(), mail, queued)).transpose()?;
         let auth = web::Data::new(Auth {
             store: store.clone(),
             hashing: Hashing::new(settings.password.bcrypt_cost, settings.password.queue),
@@ -93,6 +96,7 @@ impl App {
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
             turnstile: Turnstile::new(settings.database.pool_size, settings.database.wait_timeout),
+            mailing,
         });
         let name = format!("{} port {}", settings.server.host, settings.server.port);
         let shutting_down = ShuttingDown::default();
@@ -140,12 +144,15 @@ impl App {
             connections,
             shutting_down,
             drain: settings.server.drain,
-            database: settings.database,
-            store,
             auth,
             access_token: settings.access_token,
-            sweep: Sweep { sessions: settings.sessions, events_kept: settings.events_kept },
-            sweep_every: settings.sweep_every,
+            upkeep: Upkeep {
+                database: settings.database,
+                store,
+                sweep: Sweep { sessions: settings.sessions, events_kept: settings.events_kept },
+                sweep_every: settings.sweep_every,
+                outbox,
+            },
         })
     }
 
@@ -158,7 +165,7 @@ impl App {
     /// The database, for whoever wants to look at the pool.
     #[must_use]
     pub fn store(&self) -> Store {
-        self.store.clone()
+        self.upkeep.store.clone()
     }
 
     /// Puts other secrets to use while this serves.
@@ -176,22 +183,10 @@ impl App {
         tracing::info!(address = %self.address, "listening");
         let handle = self.server.handle();
         let mut serving = tokio::spawn(self.server);
-        let failing = async {
-            loop {
-                if let Err(error) = prepare(&self.database, &self.store).await {
-                    return error;
-                }
-                tokio::select! {
-                    never = keep_swept(self.sweep, &self.store, self.sweep_every) => return never,
-                    () = self.store.found_not_set_up() => {}
-                }
-                tracing::warn!("the database is not as it was left; preparing it again");
-                tokio::time::sleep(PREPARE_AGAIN_AFTER).await;
-            }
-        };
+        let mut sending = None;
         let outcome = tokio::select! {
             served = &mut serving => return served.unwrap_or_else(|join| Err(std::io::Error::other(join))).map_err(AppError::Serve),
-            error = failing => Err(error),
+            error = self.upkeep.keep(&mut sending) => Err(error),
             never = self.connections.watch() => match never {},
             () = stop => Ok(()),
         };
@@ -208,6 +203,9 @@ impl App {
         }
         tracing::info!("stopping; requests in flight may finish");
         handle.stop(true).await;
+        if let Some(sending) = sending {
+            sending.end().await;
+        }
         outcome
     }
 }
@@ -234,29 +232,6 @@ fn keys(policy: AccessTokenPolicy, access_token: &[Secret], refresh_token: &[Sec
     Ok(Keys { access_tokens: AccessTokens::new(policy, access_token)?, refresh_keys })
 }
 
-/// Sweeps whenever it is this process's turn.
-async fn keep_swept(sweep: Sweep, store: &Store, every: Duration) -> AppError {
-    if every.is_zero() {
-        return std::future::pending().await;
-    }
-    loop {
-        // Not at the same moment in every process, nor in the busy seconds after a start.
-        let pause = every.min(LOOK_FOR_TURN);
-        tokio::time::sleep(pause.mul_f64(0.5 + jitter())).await;
-        match sweep.in_turn(store, every).await {
-            Ok(Some(removed)) => tracing::info!(sessions = removed.sessions, events = removed.events, "swept old rows"),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(error = chain(&error), "old rows were not swept; they wait for the next turn"),
-        }
-    }
-}
-
-/// From 0 to 1, at random.
-fn jitter() -> f64 {
-    let [byte, ..] = *uuid::Uuid::new_v4().as_bytes();
-    f64::from(byte) / f64::from(u8::MAX)
-}
-
 /// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
 ///
 /// # Errors
@@ -276,48 +251,4 @@ pub fn asked_to_stop() -> Result<impl Future<Output = ()>, AppError> {
         }
     });
     Ok(async { first.await.unwrap_or_default() })
-}
-
-/// Nothing is decided by the clock of this machine but whether an access token is over.
-fn compare_clocks(database: OffsetDateTime) {
-    let ahead = OffsetDateTime::now_utc() - database;
-    if ahead.abs() > LEEWAY {
-        tracing::warn!(
-            seconds_ahead = ahead.whole_seconds(),
-            "this machine's clock and the database's differ: access tokens end too early or too late here. Let NTP set both"
-        );
-    }
-}
-
-/// Migrates if told to, then waits until the schema is there.
-async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
-    let mut pause = FIRST_RETRY;
-    loop {
-        let attempt = async {
-            if database.migrate {
-                let applied = migrate(database, None).await?;
-                tracing::info!(applied, "the schema is up to date");
-            }
-            Ok(())
-        };
-        let reason: Box<dyn std::error::Error + Send + Sync> = match attempt.await {
-            Ok(()) => match store.check_ready().await {
-                Ok(now) => {
-                    tracing::info!(database = %database.url, "ready");
-                    compare_clocks(now);
-                    return Ok(());
-                }
-                Err(error) => Box::new(error),
-            },
-            Err(MigrationError::Unreachable(cause)) => cause,
-            Err(error @ MigrationError::Busy) => Box::new(error),
-            Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_))) => return Err(error.into()),
-        };
-        tracing::warn!(
-            error = chain(&*reason), database = %database.url, retry_in_ms = pause.as_millis(),
-            "the database is not ready; trying again",
-        );
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_RETRY);
-    }
 }
