@@ -41,6 +41,8 @@ export interface Event {
   ip_address: string | null;
   user_agent: string | null;
   request_id: string | null;
+  /** The administrator who did it. */
+  actor_id: string | null;
 }
 
 /** Why the service ended the session, in the codes of its API. */
@@ -133,6 +135,7 @@ export interface Client {
   /** Calls the listener after each change. Returns how to end that. */
   onChange(listener: (state: State) => void): () => void;
 
+  /** Signs in, unless addresses must be verified first: then nobody is, and the user has a mail. */
   register(body: { email: string; password: string; full_name?: string; profile?: Record<string, unknown> }): Promise<User>;
   login(body: { email: string; password: string; label?: string }): Promise<User>;
   /**
@@ -148,6 +151,18 @@ export interface Client {
   updateMe(patch: { full_name?: string | null; profile?: Record<string, unknown> | null }): Promise<User>;
   /** Ends the other sessions, unless they are to be kept. Returns how many. */
   changePassword(body: { current_password: string; new_password: string; keep_other_sessions?: boolean }): Promise<number>;
+  /** Deletes the account, for good. */
+  deleteMe(body: { password: string }): Promise<void>;
+  /** Has a token mailed to the new address, for `confirmEmailVerification`. */
+  changeEmail(body: { password: string; new_email: string }): Promise<null>;
+  /** Has a token mailed to the user's own address, or to the one that is named. */
+  requestEmailVerification(body?: { email?: string }): Promise<null>;
+  /** Takes a mailed token. `me()` has the address then. */
+  confirmEmailVerification(body: { token: string }): Promise<null>;
+  /** Has a token mailed, if there is such an account. */
+  requestPasswordReset(body: { email: string }): Promise<null>;
+  /** Takes a mailed token, and ends all sessions. */
+  confirmPasswordReset(body: { token: string; new_password: string }): Promise<null>;
   sessions(): Promise<Session[]>;
   endSession(id: string): Promise<null>;
   /** Newest first; `next` is the `before` of the next part. */

@@ -84,6 +84,15 @@ export function createClient(options = {}) {
     me: () => learnt(call("GET", "/api/auth/me")),
     updateMe: (patch) => learnt(call("PATCH", "/api/auth/me", patch)),
     changePassword: async (body) => (await call("POST", "/api/auth/password", body)).ended,
+    async deleteMe(body) {
+      await call("DELETE", "/api/auth/me", body);
+      await session.end(true);
+    },
+    changeEmail: (body) => call("POST", "/api/auth/email", body),
+    requestEmailVerification: (body = {}) => call("POST", "/api/auth/email-verification", body),
+    confirmEmailVerification: (body) => call("POST", "/api/auth/email-verification/confirm", body),
+    requestPasswordReset: (body) => call("POST", "/api/auth/password-reset", body),
+    confirmPasswordReset: (body) => call("POST", "/api/auth/password-reset/confirm", body),
     sessions: async () => (await call("GET", "/api/auth/sessions")).sessions,
     endSession: (id) => call("DELETE", `/api/auth/sessions/${encodeURIComponent(id)}`),
     events: ({ limit, before } = {}) => {

@@ -69,7 +69,7 @@ export function openFetch({ fetch, baseUrl, apis, accessToken, refresh }) {
     // This fails if nobody could be asked: a page would take the 401 for "signed out".
     await unless(refresh(token), signal);
     const next = await unless(accessToken(), signal);
-    if (once || !next || next === token) return response;
+    if (once || !next) return response;
     await response.body?.cancel();
     return send(next, true);
   };

@@ -6,6 +6,7 @@
 
 import { access } from "./access.js";
 import { ClavigerError, meansSignedOut } from "./answer.js";
+import { hidden, pause, random } from "./device.js";
 import { openState } from "./state.js";
 import { openTurns } from "./turns.js";
 
@@ -19,17 +20,6 @@ const LONGEST_WAIT = 30_000;
 const SETTLE = 20;
 /** The least between two refreshes that nobody asked for: the last tokens of a session live ever shorter. */
 const PACE = 5000;
-
-const hidden = () => globalThis.document?.visibilityState === "hidden";
-
-/** @param {number} ms @param {(wake: () => void) => void} [offer] takes what ends the pause before its time */
-const pause = (ms, offer) =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    offer?.(() => (clearTimeout(timer), resolve(undefined)));
-  });
-
-const random = () => Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) => byte.toString(36).padStart(2, "0")).join("");
 
 /**
  * At once where that is possible, so that a page knows before it draws.
@@ -230,7 +220,7 @@ export function openSession({ store, cookie, name, post, whoIs }) {
     if (stored?.step !== undefined && !same(stored, sent)) {
       // It was about a token that another tab has replaced.
       adopt(stored, true);
-      return !!ticket && !cookie;
+      return !cookie;
     }
     // Without a cookie the service knows no reason, but an earlier page may.
     const unknown = error.code === "refresh_token_missing";
@@ -285,8 +275,9 @@ export function openSession({ store, cookie, name, post, whoIs }) {
       alone(async () => {
         const has = cookie ? { token_transport: "cookie" } : { refresh_token: held?.refresh_token };
         const answer = await post(path, { ...has, ...body });
+        // Where addresses must be verified, a registration signs nobody in.
+        if (answer?.user && !answer.access_token) return answer.user;
         const first = record(usable(answer), 0, answer.user);
-        ticket = null;
         await save(first);
         hold(first);
         return answer.user;

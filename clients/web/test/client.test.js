@@ -30,6 +30,23 @@ test("every call of the API has its method", async (t) => {
   assert.equal(body(device).label, "phone");
   await is(client.logoutAll(), 1, "POST /api/auth/logout-all");
   assert.equal(client.state.status, "signed-out");
+  await device.clock.until(client.login(ADA));
+  await is(client.changeEmail({ password: ADA.password, new_email: "a@example.com" }), null, "POST /api/auth/email");
+  await is(client.requestEmailVerification(), null, "POST /api/auth/email-verification");
+  await is(client.confirmEmailVerification({ token: "t" }), null, "POST /api/auth/email-verification/confirm");
+  await is(client.requestPasswordReset({ email: ADA.email }), null, "POST /api/auth/password-reset");
+  await is(client.confirmPasswordReset({ token: "t", new_password: "new" }), null, "POST /api/auth/password-reset/confirm");
+  assert.deepEqual(body(device), { token: "t", new_password: "new" });
+  await is(client.deleteMe({ password: ADA.password }), undefined, "DELETE /api/auth/me");
+  assert.deepEqual([client.state.status, device.record()], ["signed-out", null]);
+});
+
+test("who must verify the address first is not signed in by registering", async (t) => {
+  const device = new Device(t);
+  device.service.verify = true;
+  const client = device.tab();
+  assert.equal((await device.clock.until(client.register(ADA))).email, ADA.email);
+  assert.equal(client.state.status, "signed-out");
 });
 
 test("a login shows the token that the device still has", async (t) => {
@@ -65,6 +82,24 @@ test("a wrong current password is told, and refreshes nothing", async (t) => {
   const change = client.changePassword({ current_password: "wrong", new_password: "new" });
   await assert.rejects(device.clock.until(change), { status: 401, code: "invalid_credentials" });
   assert.equal(device.service.refreshes().length, 0);
+});
+
+test("an answer about one user is not taken for the next one", async (t) => {
+  const device = new Device(t);
+  const answer = device.service.browser();
+  let hold;
+  const fetch = async (input, init) => {
+    const given = await answer(input, init);
+    if (String(input).endsWith("/me")) await new Promise((resolve) => (hold = resolve));
+    return given;
+  };
+  const client = await device.signedIn({ fetch });
+  const asked = client.me();
+  await device.clock.pass(100);
+  await device.clock.until(client.register({ ...ADA, email: "bob@example.com" }));
+  hold();
+  assert.equal((await device.clock.until(asked)).email, ADA.email);
+  assert.equal(client.state.user.email, "bob@example.com");
 });
 
 test("a listener that fails keeps nobody else from hearing, and one that has left hears nothing", async (t) => {
@@ -121,6 +156,15 @@ test("what is stored may come by promise, as on a phone", async (t) => {
   assert.deepEqual([state.status, answer.status], ["signed-in", 200]);
   await device.clock.until(client.logout());
   assert.equal(kept.size, 0);
+});
+
+test("nothing is asked before it is known what is stored", async (t) => {
+  const device = new Device(t);
+  let reads = 0;
+  const get = () => new Promise((resolve) => setTimeout(() => resolve(null), reads++ ? 0 : 1000));
+  const client = device.tab({ storage: { get, set: async () => {}, remove: async () => {} } });
+  assert.equal((await device.clock.until(client.fetch(`${API}/orders`))).status, 401);
+  assert.equal(device.service.requests.length, 1);
 });
 
 for (const [name, storage] of [

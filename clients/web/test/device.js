@@ -25,6 +25,7 @@ export class Device {
     console.warn = () => {};
     t.after(() => {
       for (const name of ["document", "addEventListener", "removeEventListener"]) delete globalThis[name];
+      this.navigator({});
     });
   }
 
@@ -32,7 +33,7 @@ export class Device {
   place() {
     const own = {};
     const tell = () => {
-      for (const [tab, listener] of this.#listeners) if (tab !== own) setTimeout(listener, 5);
+      for (const [tab, listener] of this.#listeners) if (tab !== own) setTimeout(listener, 50);
     };
     return Object.assign(own, {
       get: (name) => this.stored.get(name) ?? null,
@@ -44,6 +45,24 @@ export class Device {
         return () => this.#listeners.delete(entry);
       },
     });
+  }
+
+  navigator(value) {
+    Object.defineProperty(globalThis, "navigator", { value, configurable: true });
+  }
+
+  /** Locks as browsers have them, as far as they are used. Gives how to hold one. */
+  locks() {
+    const tails = new Map();
+    const request = (name, { signal }, task) => {
+      const before = tails.get(name) ?? Promise.resolve();
+      const gone = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      const turn = Promise.race([before, gone]).then(() => task());
+      tails.set(name, Promise.allSettled([before, turn]));
+      return turn;
+    };
+    this.navigator({ locks: { request } });
+    return (name) => new Promise((held) => request(name, new AbortController(), () => new Promise((free) => held(free))));
   }
 
   /** What the tabs have stored. */
@@ -58,11 +77,18 @@ export class Device {
     return client;
   }
 
-  /** A tab that keeps its token in a cookie; what else there is to keep is in the shared storage. */
-  cookieTab() {
-    const { get: getItem, set: setItem, remove: removeItem } = this.place();
-    globalThis.localStorage = { getItem, setItem, removeItem };
-    return this.tab({ storage: "cookie" });
+  /**
+   * A tab that keeps its token in a cookie; what else there is to keep is in the shared storage. Tabs are in one process here, so each
+   * hears of its own changes too.
+   */
+  cookieTab(options) {
+    const tell = () => setTimeout(() => this.page.dispatchEvent(Object.assign(new Event("storage"), { key: "claviger" })), 50);
+    globalThis.localStorage = {
+      getItem: (name) => this.stored.get(name) ?? null,
+      setItem: (name, text) => (this.stored.set(name, text), tell()),
+      removeItem: (name) => this.stored.delete(name) && tell(),
+    };
+    return this.tab({ storage: "cookie", ...options });
   }
 
   async signedIn(options) {

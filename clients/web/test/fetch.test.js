@@ -59,6 +59,7 @@ for (const [name, answer, refreshes] of [
   ["a wrong password", () => refusal('Bearer realm="x"', "invalid_credentials"), 0],
   ["an API that asks for a bearer", () => refusal("Bearer"), 1],
   ["an API that calls the token invalid", () => refusal('Bearer error="invalid_token"'), 1],
+  ["an API with codes of its own", () => refusal('Bearer error="invalid_token"', "TOKEN_EXPIRED"), 1],
   ["an API whose code alone can be read", () => refusal(null, "access_token_expired"), 1],
 ]) {
   test(`${name} makes ${refreshes} refreshes, and is handed on if it stays`, async (t) => {
@@ -80,7 +81,9 @@ test("a body that can be read once is sent once; the next call has the new token
   async function* parts() {
     yield new TextEncoder().encode("whole");
   }
-  for (const body of [stream("whole"), parts()]) {
+  // As in Safari.
+  const plain = Object.defineProperty(stream("whole"), Symbol.asyncIterator, { value: undefined });
+  for (const body of [stream("whole"), plain, parts()]) {
     device.service.expire();
     const before = sent().length;
     const answer = await call(`${API}/orders`, { method: "POST", body, duplex: "half" });
@@ -88,7 +91,7 @@ test("a body that can be read once is sent once; the next call has the new token
     assert.equal(sent().length, before + 1);
     assert.equal((await call(`${API}/orders`, { method: "POST", body: "whole" })).status, 200);
   }
-  assert.equal(device.service.refreshes().length, 2);
+  assert.equal(device.service.refreshes().length, 3);
 });
 
 test("every other body is repeated whole", async (t) => {
@@ -123,7 +126,15 @@ test("a call that is given up ends at once, and the refresh goes on for the othe
   gone.abort();
   for (const { reason } of await device.clock.until(ended, 10)) assert.equal(reason.name, "AbortError");
   assert.equal((await device.clock.until(other)).status, 200);
-  await assert.rejects(client.fetch(`${API}/orders`, { signal: gone.signal }), { name: "AbortError" });
+});
+
+test("a call that was given up before it began waits for nothing", async (t) => {
+  const { device, client } = await page(t);
+  device.clock.slept = 3_600_000;
+  const began = device.clock.now;
+  const called = client.fetch(`${API}/orders`, { signal: AbortSignal.abort() });
+  await assert.rejects(device.clock.until(called), { name: "AbortError" });
+  assert.equal(device.clock.now, began);
 });
 
 test("a call whose token cannot be refreshed fails as without a network, and is not refused", async (t) => {

@@ -29,7 +29,7 @@ test("what the types say is so, in the sources and for applications", () => {
 
 test("the package holds the module, its types and the licence, and needs nothing", () => {
   const [{ files }] = JSON.parse(npm("pack", "--dry-run", "--json"));
-  const sources = ["access", "answer", "claviger", "fetch", "session", "state", "storage", "turns"].map((name) => `src/${name}.js`);
+  const sources = ["access", "answer", "claviger", "device", "fetch", "session", "state", "storage", "turns"].map((name) => `src/${name}.js`);
   const expected = ["LICENSE", "README.md", "package.json", "src/claviger.d.ts", ...sources];
   assert.deepEqual(files.map(({ path }) => path).sort(), expected.sort());
   const { dependencies, peerDependencies } = JSON.parse(readFileSync(new URL("package.json", folder), "utf8"));

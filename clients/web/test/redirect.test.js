@@ -31,3 +31,12 @@ test("a redirect takes the token nowhere", async (t) => {
   assert.equal(heard.length, 1);
   assert.equal(heard[0].authorization, undefined);
 });
+
+test("passwords and refresh tokens follow no redirect", async (t) => {
+  const heard = [];
+  const elsewhere = await listen(t, (request, answer) => (heard.push(request.url), answer.end("{}")));
+  const baseUrl = await listen(t, (request, answer) => answer.writeHead(307, { location: elsewhere + request.url }).end());
+  const client = createClient({ baseUrl });
+  await assert.rejects(client.login(ADA), { code: "unreachable" });
+  assert.deepEqual(heard, []);
+});

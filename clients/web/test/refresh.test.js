@@ -55,6 +55,14 @@ test("a device that slept refreshes when it wakes, though the even clock stood s
   assert.equal(device.service.refreshes().length, 1);
 });
 
+test("a clock that is set back keeps no token in use after its end", async (t) => {
+  const device = new Device(t);
+  await device.signedIn();
+  device.clock.wrong = -3_600_000;
+  await device.clock.pass(600_000);
+  assert.equal(device.service.refreshes().length, 1);
+});
+
 for (const hours of [-1, 1]) {
   test(`a device clock that is set by ${hours} h makes no storm of refreshes`, async (t) => {
     const device = new Device(t);
@@ -117,7 +125,6 @@ test("a lost answer is asked for again with the same key after 1, 3 and 7 second
 
   await assert.rejects(device.clock.until(client.refresh()), { code: "unreachable", status: 0 });
   await device.clock.pass(60_000);
-  device.clock.slept = 3_600_000;
 
   const at = device.service.refreshes().map((request) => Math.round((request.at - began) / 100) * 100);
   assert.deepEqual(at, [0, 1000, 3000, 7000]);
@@ -160,6 +167,45 @@ test("a page that is opened an hour after the answer was lost finds the key and 
   assert.equal(device.service.one().generation, 1);
 });
 
+test("a page that is opened with an old token refreshes by itself, if it is seen", async (t) => {
+  const device = new Device(t);
+  (await device.signedIn()).close();
+  device.clock.slept = 3_600_000;
+  device.see("hidden");
+  device.tab().close();
+  await device.clock.pass(1000);
+  assert.equal(device.service.refreshes().length, 0);
+  device.see("visible");
+  device.tab();
+  await device.clock.pass(1000);
+  assert.equal(device.service.refreshes().length, 1);
+});
+
+const upload = () => ({ method: "POST", body: new Blob(["whole"]).stream(), duplex: "half" });
+
+test("a call of a hidden page refreshes in time, and first if the token is over", async (t) => {
+  const device = new Device(t);
+  const client = await device.signedIn();
+  device.see("hidden");
+  await device.clock.pass(560_000);
+  assert.equal((await device.clock.until(client.fetch(`${API}/orders`, upload()))).status, 200);
+  await device.clock.pass(1000);
+  assert.equal(device.service.refreshes().length, 1);
+
+  await device.clock.pass(700_000);
+  assert.equal((await device.clock.until(client.fetch(`${API}/orders`, upload()))).status, 200);
+  assert.equal(device.service.refreshes().length, 2);
+});
+
+test("a stored token whose age no clock knows is refreshed before it is used", async (t) => {
+  const device = new Device(t);
+  (await device.signedIn()).close();
+  device.clock.slept = 3_600_000;
+  device.clock.wrong = -7_200_000;
+  const client = device.tab();
+  assert.equal((await device.clock.until(client.fetch(`${API}/orders`, upload()))).status, 200);
+});
+
 test("going online ends the wait for the next try", async (t) => {
   const device = new Device(t);
   const client = await device.signedIn();
@@ -191,7 +237,7 @@ test("a service that never answers is asked again", async (t) => {
   let asked = 0;
   const silent = (input, init) => {
     asked += 1;
-    return asked > 1 ? answer(input, init) : new Promise((_, reject) => (init.signal.onabort = () => reject(init.signal.reason)));
+    return asked > 1 ? answer(input, init) : new Promise((_, reject) => init.signal?.addEventListener("abort", () => reject(init.signal.reason)));
   };
   const other = device.tab({ fetch: silent });
   await device.clock.until(other.refresh());
@@ -215,6 +261,8 @@ const KEPT = [
   ["a portal's page", () => page(200)],
   ["half an answer", () => page(200, '{"access_token": "at')],
   ["an answer without tokens", () => page(200, '{"access_token": "at"}')],
+  ["an answer without a refresh token", () => page(200, '{"access_token": "at", "session_id": "s0", "expires_in": 600}')],
+  ["an answer without a life", () => page(200, '{"access_token": "at", "session_id": "s0", "refresh_token": "rt"}')],
   ["an answer of nothing", () => new Response(null, { status: 204 })],
   ["an answer of another type", () => page(200, '["a", "b"]')],
 ];

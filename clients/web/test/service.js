@@ -29,6 +29,8 @@ export class Service {
   /** What happens to the next refreshes: `lost`, `cut`, a `Response`, or a function of the answer. */
   faults = [];
   grace = 30_000;
+  /** Whether addresses must be verified before anybody signs in. */
+  verify = false;
   #count = 0;
 
   constructor(clock = { true: 0 }) {
@@ -70,9 +72,10 @@ export class Service {
       const cookies = request.credentials === "include" ? jar : {};
       const answer = await this.#answer(sent, cookies);
       if (fault === lost) throw new TypeError("fetch failed");
-      const set = answer.headers.get("x-set-cookie");
+      const arrived = typeof fault === "function" ? await fault(answer) : answer;
+      const set = arrived.headers.get("x-set-cookie");
       if (set !== null && request.credentials === "include") jar.refresh_token = set;
-      return typeof fault === "function" ? fault(answer) : answer;
+      return arrived;
     };
   }
 
@@ -87,7 +90,7 @@ export class Service {
           return problem(422, "validation_failed", { errors });
         }
         this.users.set(body.email, { id: `u${this.users.size}`, email: body.email, password: body.password, full_name: null });
-        return this.#begin(201, body);
+        return this.verify ? json(201, { user: this.#public(this.users.get(body.email)) }) : this.#begin(201, body);
       case "POST /api/auth/login":
         if (this.users.get(body.email)?.password !== body.password) return problem(401, "invalid_credentials");
         return this.#begin(200, body);
@@ -103,6 +106,15 @@ export class Service {
         return this.#bearer(bearer, ({ user }) => json(200, this.#public(user)));
       case "PATCH /api/auth/me":
         return this.#bearer(bearer, ({ user }) => json(200, this.#public(Object.assign(user, body))));
+      case "DELETE /api/auth/me":
+        return this.#bearer(bearer, (own) => (this.end(own, "revoked"), json(204, null)));
+      case "POST /api/auth/email":
+      case "POST /api/auth/email-verification":
+      case "POST /api/auth/password-reset":
+        return json(202, null);
+      case "POST /api/auth/email-verification/confirm":
+      case "POST /api/auth/password-reset/confirm":
+        return json(204, null);
       case "POST /api/auth/logout-all":
         return this.#bearer(bearer, (own) => {
           const ended = [...this.sessions.values()].filter((s) => s.user === own.user && !s.ended && !(body.keep_current && s === own));

@@ -52,6 +52,45 @@ test("a tab uses what another has refreshed, and asks nothing itself", async (t)
   assert.equal(await other.accessToken(), await one.accessToken());
 });
 
+test("a tab that has not heard yet looks before it asks", async (t) => {
+  const { device, clients: [one, other] } = await tabs(t, 2);
+  await device.clock.until(one.refresh());
+  const newer = device.stored.get("claviger");
+  await device.clock.until(other.refresh());
+  assert.equal(device.service.refreshes().length, 1);
+  assert.equal(device.stored.get("claviger"), newer);
+});
+
+test("a tab that could not hear of a login signs out of the session that there is", async (t) => {
+  const { device, clients: [one] } = await tabs(t, 1);
+  const { get, set, remove } = device.place();
+  const deaf = device.tab({ storage: { get, set, remove } });
+  await device.clock.until(one.login(ADA));
+  await device.clock.until(deaf.logout());
+  assert.equal(device.service.one().ended.ended_by, "logout");
+});
+
+test("ten tabs with locks ask once", async (t) => {
+  const { device, clients } = await tabs(t);
+  device.locks();
+  device.service.expire();
+  assert((await device.clock.until(orders(clients))).every(({ status }) => status === 200));
+  assert.equal(device.service.refreshes().length, 1);
+});
+
+test("a tab that is frozen with the lock keeps nobody waiting for long, and failures are not taken for it", async (t) => {
+  const { device, clients: [client] } = await tabs(t, 1);
+  const free = await device.locks()("claviger");
+  const began = device.clock.now;
+  await device.clock.until(client.refresh());
+  assert(device.clock.now - began >= 8000 && device.clock.now - began < 9000, `${device.clock.now - began}`);
+  free();
+  await device.clock.pass(10);
+  device.service.faults = Array(4).fill(cut);
+  await assert.rejects(device.clock.until(client.refresh()), { code: "unreachable" });
+  assert.equal(device.service.refreshes().length, 5);
+});
+
 test("in hours of ten open tabs the session is refreshed as by one", async (t) => {
   const { device, clients } = await tabs(t);
   await device.clock.pass(3_600_000);
