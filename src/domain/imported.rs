@@ -310,7 +310,7 @@ fn profile(value: Value, schema: Option<&ProfileSchema>) -> Result<Profile, Vec<
     Profile::parse(value, schema).map_err(|errors| errors.into_iter().map(Broken::from).collect())
 }
 
-/// What was in a file already: the second of two is a bad line. Takes some forty bytes for each user.
+/// What was in a file already: the second of two is a bad line. Takes some eighty bytes for each user, more than all else here.
 #[derive(Default)]
 pub struct Seen {
     emails: HashSet<[u8; 16]>,
@@ -328,5 +328,72 @@ impl Seen {
         let repeated = if new_email { Column::Id } else { Column::Email };
         let rule = "is that of an earlier line";
         (!(new_email && new_id)).then(|| Broken::new(repeated.as_str(), rule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(value: Value) -> Option<i128> {
+        moment(value).ok().flatten().map(|at| at.unix_timestamp_nanos() / 1_000_000)
+    }
+
+    #[test]
+    fn one_moment_can_be_written_in_many_ways() {
+        const MOMENT: i128 = 1_767_323_045_678;
+        for written in [
+            "2026-01-02T03:04:05.678Z",
+            "2026-01-02t03:04:05.678z",
+            "2026-01-02T05:04:05.678+02:00",
+            "2026-01-02 03:04:05.678+00",
+            "2026-01-02 03:04:05.678000",
+            "2026-01-02 08:34:05.678+0530",
+            "2026-01-01 19:04:05.678-08",
+            "1767323045678",
+        ] {
+            assert_eq!(at(json!(written)), Some(MOMENT), "{written}");
+        }
+        assert_eq!(at(json!(1_767_323_045_678_i64)), Some(MOMENT));
+        assert_eq!(at(json!(1_767_323_045)), Some(MOMENT / 1000 * 1000));
+        assert_eq!(at(json!("1767323045")), Some(MOMENT / 1000 * 1000));
+    }
+
+    #[test]
+    fn what_is_no_likely_moment_is_refused() {
+        for none in
+            ["yesterday", "2026-01-02", "2026-13-02 00:00:00", "1969-12-31 23:59:59", "2100-01-01 00:00:00", "9e9"]
+        {
+            assert!(moment(json!(none)).is_err(), "{none}");
+        }
+        for none in [json!(true), json!(-1), json!(1.5), json!(i64::MAX), json!({}), json!("\u{e9}-+\u{e9}T+\u{e9}")] {
+            assert!(moment(none.clone()).is_err(), "{none}");
+        }
+        assert_eq!(moment(Value::Null), Ok(None));
+    }
+
+    #[test]
+    fn verified_is_yes_or_no_or_since_when() {
+        for yes in [json!(true), json!("t"), json!("TRUE"), json!(1), json!("1")] {
+            assert_eq!(verified(yes), Ok(Verified::Sometime));
+        }
+        for no in [json!(false), json!("f"), json!("0"), json!(0), Value::Null] {
+            assert_eq!(verified(no), Ok(Verified::No));
+        }
+        assert!(matches!(verified(json!("2026-01-02 03:04:05")), Ok(Verified::At(_))));
+        assert!(verified(json!("yes, of course")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_breaks_the_reader(texts in proptest::collection::vec("\\PC{0,30}|[0-9:TZ+. -]{0,30}", 10)) {
+            let mut fields = Fields::default();
+            for (column, text) in Column::ALL.into_iter().zip(texts) {
+                fields.set(column, Value::String(text));
+            }
+            drop(ImportedUser::parse(fields, None));
+        }
     }
 }

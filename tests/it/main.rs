@@ -31,6 +31,7 @@ mod faults;
 mod forgery;
 mod gateways;
 mod hostile;
+mod import;
 mod key_rotation;
 mod mail;
 mod migrations;
