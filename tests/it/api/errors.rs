@@ -20,7 +20,7 @@ async fn errors_of_the_framework_are_problem_documents_too() {
         (Method::GET, "/api/auth/login", "POST"),
         (Method::DELETE, "/api/auth/register", "POST"),
         (Method::PUT, "/api/auth/refresh", "POST"),
-        (Method::POST, "/api/auth/me", "GET, PATCH"),
+        (Method::POST, "/api/auth/me", "GET, PATCH, DELETE"),
         (Method::POST, "/health", "GET, HEAD"),
     ] {
         let answer = caller.send(caller.request(method, path)).await;
@@ -173,7 +173,7 @@ async fn a_panic_is_a_bug_that_only_its_request_suffers() {
 async fn a_schema_that_is_away_is_an_outage_and_not_a_bug() {
     let app = TestApp::start().await;
     let account = app.register("ada@example.com").await;
-    app.database.execute("drop table sessions; drop table users").await;
+    app.database.execute("drop table sessions, verifications, users").await;
     account.caller.refresh(&account.refresh_token).await.assert_problem(503, "database_unavailable");
     account.me().await.assert_problem(503, "database_unavailable");
     app.anonymous().login("ada@example.com", PASSWORD).await.assert_problem(503, "database_unavailable");
