@@ -6,7 +6,7 @@ use claviger::domain::place::Place;
 
 use super::service::{self, Request};
 
-/// `p`: a place; else a digit for the call, and what comes behind its path.
+/// `p`: a place; else a digit or a letter for the call, and what comes behind its path.
 pub(crate) fn check(data: &[u8]) {
     let Some((way, rest)) = data.split_first() else { return };
     if *way == b'p' {
@@ -17,6 +17,8 @@ pub(crate) fn check(data: &[u8]) {
             b'0' => (Method::GET, "/api/auth/events?", &service.access),
             b'1' => (Method::GET, "/api/auth/revocations?", &service.program),
             b'2' => (Method::DELETE, "/api/auth/sessions/", &service.access),
+            b'a' => (Method::GET, "/api/admin/users?", &service.administrator),
+            b'u' => (Method::GET, "/api/admin/users/", &service.administrator),
             _ => (Method::GET, "/", &service.access),
         };
         let Ok(target) = Uri::try_from(format!("{path}{}", legal(rest))) else { return };

@@ -63,6 +63,7 @@ pub(crate) struct Service {
     pub(crate) access: String,
     /// Of a program, which may read the revocations.
     pub(crate) program: String,
+    pub(crate) administrator: String,
     pub(crate) refresh: String,
 }
 
@@ -85,6 +86,7 @@ impl Service {
         let refresh_keys = RefreshKeys::derive(&settings.refresh_token_keys).unwrap();
         let [access, program] =
             [Role::User, Role::Service].map(|role| access_tokens.issue(&session(role)).unwrap().text);
+        let administrator = access_tokens.issue(&session(Role::Admin)).unwrap().text;
         let refresh = refresh_keys.first_token(Uuid::from_u128(7), Uuid::from_u128(8)).unwrap();
         let refresh = refresh_keys.encode(&refresh).unwrap().into_string();
         let proxies = Proxies::new(settings.server.trusted_proxies.clone(), settings.server.forwarded_header);
@@ -130,7 +132,7 @@ impl Service {
                 }
             })
         };
-        Self { system, ask: Box::new(ask), access, program, refresh }
+        Self { system, ask: Box::new(ask), access, program, administrator, refresh }
     }
 
     /// Sends it, and fails unless the answer is one that docs/api.md has.
@@ -188,8 +190,8 @@ impl Service {
     fn may_succeed(&self, method: &Method, path: &str, authorization: &str) -> bool {
         let scheme = authorization.trim_ascii().get(..7).unwrap_or_default();
         let token = authorization.trim_ascii().get(7..).unwrap_or_default().trim_ascii();
-        let good =
-            scheme.eq_ignore_ascii_case("bearer ") && [&self.access, &self.program].iter().any(|one| *one == token);
+        let good = scheme.eq_ignore_ascii_case("bearer ")
+            && [&self.access, &self.program, &self.administrator].iter().any(|one| *one == token);
         let reads = method == Method::GET || method == Method::HEAD;
         match path {
             "/health" | "/health/live" if reads => true,
