@@ -15,7 +15,8 @@ const PAGES: i64 = 8 * 1024;
 const DAYS: u64 = 30;
 const DAY: Duration = Duration::from_hours(24);
 
-/// Counts, in many short statements: a second or so for a million accounts. What changes meanwhile may or may not be counted.
+/// Counts, in many short statements: a few seconds for a million accounts and five million events. What changes meanwhile may or
+/// may not be counted.
 ///
 /// # Errors
 /// [`Error::DatabaseUnavailable`].

@@ -127,6 +127,7 @@ async fn a_disabled_account_is_signed_out_everywhere_and_can_be_opened_again() {
     assert!(look(&admin, &ada).await.body["disabled_at"].is_string());
     let opened = change(&admin, &ada, json!({"is_active": true})).await;
     assert_eq!(opened.body["is_active"], true);
+    ada.caller.refresh(&ada.refresh_token).await.assert_problem(401, "session_ended");
     assert_eq!(app.login("ada@example.com").await.me().await.status, 200);
 }
 
