@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_a_terminal_obeys_nothing_in_them() {
         let rows = [["ada".to_owned(), "1".to_owned()], ["jürgen\u{1b}[2J".to_owned(), "20".to_owned()]];
-        assert_eq!(table(["name", "count"], &rows), "name         count\nada          1\njürgen\u{fffd}[2J  20");
+        assert_eq!(table(["name", "count"], &rows), "name        count\nada         1\njürgen\u{fffd}[2J  20");
         assert_eq!(table(["name"], &[]), "name");
     }
 }
