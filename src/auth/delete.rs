@@ -7,6 +7,7 @@ use super::{Auth, Error};
 use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
+use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::session::Sender;
 use crate::store::{self, Transaction, deleted_users, events, mails, users};
@@ -21,7 +22,12 @@ impl Auth {
         let password = password.filter(|text| !text.is_empty());
         let password = password.ok_or_else(|| Error::InvalidFields(vec![FieldError::required("password")]))?;
         let proved = self.prove(claims, Password::claimed(&password), Kind::AccountDeletionFailed, sender).await?;
-        self.act(proved, async |transaction| delete_account(transaction, claims.sub, sender).await).await?;
+        let deleting = self.act(proved, async |transaction| {
+            self.notify(transaction, MailKind::AccountDeleted, claims.sub, sender).await?;
+            delete_account(transaction, claims.sub, sender).await
+        });
+        deleting.await?;
+        self.mails_queued();
         tell(&Event::of_account(Kind::AccountDeleted, claims.sub), sender);
         Ok(())
     }

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::{Auth, Error};
 use crate::domain::mail::{MailDetails, MailKind};
 use crate::domain::session::Sender;
+use crate::domain::verification::Purpose;
 use crate::store::mails::{self, NewMail};
-use crate::store::{self, Statements};
+use crate::store::{self, Statements, Transaction, verifications};
 
 /// That mail is sent, and what follows from it.
 #[derive(Debug, Clone)]
@@ -68,6 +69,17 @@ impl Auth {
             mailing.queued.notify_one();
         }
     }
+}
+
+/// Takes back what mailed tokens of a user would open, and those that are about to be mailed. For everything that shuts out who
+/// knew the old password: they may have asked for the account to get their own address, and wait with the token.
+///
+/// # Errors
+/// [`store::Error`].
+pub(super) async fn call_off(transaction: &Transaction<'_>, user_id: Uuid) -> Result<(), store::Error> {
+    // First the mails: a token that is being made for one is there when this has waited for it.
+    mails::delete_of_kind(transaction, user_id, MailKind::ChangeEmail).await?;
+    verifications::delete_all(transaction, user_id, &[Purpose::ResetPassword, Purpose::ChangeEmail]).await
 }
 
 /// What a mail tells of who did it.

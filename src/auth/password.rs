@@ -1,15 +1,15 @@
 //! A password for another, by who knows it.
 
 use super::events::{tell, tell_ended};
+use super::mailing::call_off;
 use super::{Auth, Error, checked, given};
 use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, Kind};
 use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::session::{EndedBy, Sender};
-use crate::domain::verification::Purpose;
 use crate::store::sessions::{self, Ending};
-use crate::store::{events, users, verifications};
+use crate::store::{events, users};
 
 /// What somebody gives to get another password.
 pub struct PasswordChange {
@@ -43,7 +43,7 @@ impl Auth {
         let changing = self.act(proved, async |transaction| {
             users::set_password(transaction, claims.sub, &hash).await?;
             // Whoever had a mail for another way in has it no more.
-            verifications::delete_all(transaction, claims.sub, &[Purpose::ResetPassword]).await?;
+            call_off(transaction, claims.sub).await?;
             events::insert(transaction, &event, sender).await?;
             self.notify(transaction, MailKind::PasswordChanged, claims.sub, sender).await?;
             if keeps_others {

@@ -1,7 +1,7 @@
 //! A new password for who reads the account's mail.
 
 use super::events::{tell, tell_ended};
-use super::mailing::details;
+use super::mailing::{call_off, details};
 use super::throttle::counted;
 use super::{Auth, Error, checked, given};
 use crate::domain::email::Email;
@@ -75,8 +75,8 @@ impl Auth {
             let Some(found) = found.filter(|found| found.purpose == Purpose::ResetPassword) else { return Ok(None) };
             users::set_password(transaction, user_id, &hash).await?;
             users::verify_email(transaction, user_id, &found.email).await?;
-            let spent = [Purpose::ResetPassword, Purpose::VerifyEmail];
-            verifications::delete_all(transaction, user_id, &spent).await?;
+            call_off(transaction, user_id).await?;
+            verifications::delete_all(transaction, user_id, &[Purpose::VerifyEmail]).await?;
             let ended = sessions::end_all(transaction, None, ending, &self.sessions).await?;
             events::insert(transaction, &event, sender).await?;
             self.notify(transaction, MailKind::PasswordChanged, user_id, sender).await?;

@@ -55,7 +55,9 @@ impl Writer {
             let Some(user) = user.filter(|user| is_wanted(purpose, user, mail)) else { return Ok(None) };
             let token = VerificationToken::generate(user.id);
             let token = token.map_err(|error| Undelivered::Later("there are no random bytes", error.into()))?;
-            self.keep(store, mail, purpose, &token).await.map_err(database)?;
+            if !self.keep(store, mail, purpose, &token).await.map_err(database)? {
+                return Ok(None);
+            }
             facts.valid_for = in_words(self.ttl(purpose));
             facts.link = self.link(purpose).replace("{token}", token.text().expose_secret());
         }
@@ -98,14 +100,14 @@ impl Writer {
         }
     }
 
-    /// Makes the token good. The first time that the account behind a reset is found, its trail is told too.
+    /// Makes the token good, and says whether it is; the mail may be called off. The first time that the account behind a reset is found, its trail is told too.
     async fn keep(
         &self,
         store: &Store,
         mail: &QueuedMail,
         purpose: Purpose,
         token: &VerificationToken,
-    ) -> Result<(), store::Error> {
+    ) -> Result<bool, store::Error> {
         let event = Event::of_account(Kind::PasswordResetRequested, token.user_id);
         let details = &mail.details;
         let sender = Sender {
@@ -115,18 +117,23 @@ impl Writer {
             actor_id: None,
         };
         let keeping = store.transaction(async |transaction| {
+            // Called off meanwhile.
+            if !mails::lock(transaction, mail.id).await? {
+                return Ok(None);
+            }
             verifications::insert(transaction, token, purpose, &mail.recipient, self.ttl(purpose)).await?;
             let is_news =
                 purpose == Purpose::ResetPassword && mails::address_to(transaction, mail.id, token.user_id).await?;
             if is_news {
                 events::insert(transaction, &event, &sender).await?;
             }
-            Ok(is_news)
+            Ok(Some(is_news))
         });
-        if keeping.await? {
+        let kept = keeping.await?;
+        if kept == Some(true) {
             tell(&event, &sender);
         }
-        Ok(())
+        Ok(kept.is_some())
     }
 
     fn compose(&self, mail: &QueuedMail, to: Address, letter: Letter) -> Result<Message, lettre::error::Error> {

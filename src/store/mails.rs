@@ -133,6 +133,25 @@ pub async fn delete(client: &impl Statements, id: Uuid) -> Result<(), Error> {
     query_opt(client, "delete from mails where id = $1", &[(&id, Type::UUID)]).await.map(drop)
 }
 
+/// Locks a mail until the transaction ends, and says whether it is still to be sent.
+///
+/// # Errors
+/// [`Error`].
+pub async fn lock(transaction: &Transaction<'_>, id: Uuid) -> Result<bool, Error> {
+    let sql = "select true from mails where id = $1 for update";
+    Ok(query_opt(transaction, sql, &[(&id, Type::UUID)]).await?.is_some())
+}
+
+/// Removes the mails of a kind that wait to be sent for a user.
+///
+/// # Errors
+/// [`Error`].
+pub async fn delete_of_kind(transaction: &Transaction<'_>, user_id: Uuid, kind: MailKind) -> Result<(), Error> {
+    let sql = "delete from mails where user_id = $1 and kind = $2";
+    let parameters: [Parameter<'_>; 2] = [(&user_id, Type::UUID), (&kind.as_str(), Type::TEXT)];
+    query_opt(transaction, sql, &parameters).await.map(drop)
+}
+
 /// Removes what waits for an account that has just gone, but for the mail that tells of it.
 ///
 /// # Errors

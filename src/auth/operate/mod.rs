@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::Error;
 use super::delete::delete_account;
 use super::events::{tell, tell_ended};
+use super::mailing::call_off;
 use crate::domain::event::{Event, Kind};
 use crate::domain::password::PasswordHash;
 use crate::domain::session::{EndedBy, Sender, SessionPolicy};
 use crate::domain::user::{Role, User};
-use crate::domain::verification::Purpose;
 use crate::store::sessions::{self, Ending};
-use crate::store::{self, Store, Transaction, events, users, verifications};
+use crate::store::{self, Store, Transaction, events, users};
 pub use add::{NewAccount, add};
 pub use look::{Details, Directory, find, list, look};
 
@@ -79,6 +79,7 @@ pub(super) async fn apply(
         events::insert(transaction, &Event::of_account(*kind, user_id), sender).await?;
     }
     if !wanted {
+        call_off(transaction, user_id).await?;
         let ending = Ending { user_id, ended_by: EndedBy::Disabled, sender };
         changed.ended = sessions::end_all(transaction, None, ending, policy).await?;
     }
@@ -141,7 +142,7 @@ pub async fn set_password(
     let setting = async |transaction: &Transaction<'_>| {
         users::set_password(transaction, user_id, hash).await?;
         let Some(user) = users::find(transaction, user_id).await? else { return Ok(None) };
-        verifications::delete_all(transaction, user_id, &[Purpose::ResetPassword]).await?;
+        call_off(transaction, user_id).await?;
         events::insert(transaction, &Event::of_account(Kind::PasswordSet, user_id), sender).await?;
         let ending = Ending { user_id, ended_by, sender };
         let ended = sessions::end_all(transaction, None, ending, policy).await?;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{confirm, start, start_with};
-use crate::support::{Account, MailServer, PASSWORD, TestApp, Tls, wait_until};
+use crate::support::{Account, MailServer, PASSWORD, TestApp, Tls, disable, wait_until};
 
 #[tokio::test]
 async fn registration_mails_a_token_that_verifies_the_address_once() {
@@ -139,4 +139,52 @@ async fn a_replay_is_told_to_the_owner() {
     replay(&app, &Account::of(app.anonymous(), "ada@example.com", &answer)).await;
     let mail = server.mail_about("ada@example.com", "A device was signed out").await;
     assert!(mail.text.contains("Ada's phone") && mail.text.contains("127.0.0.1"), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn a_change_of_address_that_somebody_asked_for_ends_with_the_password_they_knew() {
+    const NEW: &str = "a password that is new";
+    let (app, server) = start().await;
+    for (way, email) in
+        ["reset", "change", "closed"].into_iter().zip(["ada@example.com", "bob@example.com", "eve@example.com"])
+    {
+        let owner = app.register(email).await;
+        let intruder = app.login(email).await;
+        let theirs = format!("{way}@example.org");
+        assert_eq!(ask_for_change(&intruder, PASSWORD, &theirs).await.status, 202);
+        let token = server.mail_about(&theirs, "Please confirm your new e-mail address").await.token();
+        // And one that waits for its mail.
+        let waits = "insert into mails (id, kind, recipient, user_id, due_at)
+                     select gen_random_uuid(), 'change_email', 'later@example.org', id, now() + interval '1 day' from users where email = ";
+        app.database.execute(&format!("{waits} '{email}'")).await;
+
+        match way {
+            "reset" => {
+                super::ask_for_reset(&app.anonymous(), email).await;
+                let reset = server.mail_about(email, "Set a new password").await.token();
+                assert_eq!(super::reset(&app.anonymous(), &reset, NEW).await.status, 204);
+            }
+            "change" => {
+                let change = json!({"current_password": PASSWORD, "new_password": NEW});
+                assert_eq!(owner.call(Method::POST, "/api/auth/password", change).await.status, 200);
+            }
+            _ => {
+                disable(&app.store, email).await;
+                app.database.execute("update users set disabled_at = null").await;
+            }
+        }
+
+        confirm(&app.anonymous(), &token).await.assert_invalid(&[("token", "invalid_token")]);
+        let waiting = app.database.number("select count(*) from mails where kind = 'change_email'").await;
+        assert_eq!(waiting, 0, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn the_owner_of_a_deleted_account_is_told() {
+    let (app, server) = start().await;
+    let account = app.register("ada@example.com").await;
+    let deleted = account.call(Method::DELETE, "/api/auth/me", json!({ "password": PASSWORD })).await;
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    server.mail_about("ada@example.com", "Your account was deleted").await;
 }
