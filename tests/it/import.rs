@@ -146,11 +146,11 @@ async fn every_bad_line_is_told_with_its_rule_and_nobody_is_imported() {
 async fn lines_are_counted_as_an_editor_counts_them() {
     let database = TestDatabase::migrated().await;
     for end in ["\n", "\r\n"] {
-        let lines = ["email,profile", "", "a", "b@example.com,\"{", "}\"", "", "", "c,", "d"];
+        let lines = ["email,profile", "", "a", "b,\"{", "}\"", "", "", "c,", "d"];
         for last in ["", end] {
             let told = report(&database, "users.csv", lines.join(end) + last, &["--dry-run"]);
             let places: Vec<i64> = problems(&told).into_iter().map(|(line, ..)| line).collect();
-            assert_eq!((places, &told["lines"]), (vec![3, 8, 9], &json!(4)), "{told}");
+            assert_eq!((places, &told["lines"]), (vec![3, 4, 8, 9], &json!(4)), "{told}");
         }
     }
 }
