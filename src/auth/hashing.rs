@@ -140,8 +140,8 @@ fn spend(password: &Password, spent: Option<u32>, cost: u32) {
 /// What other systems' hashes cost is known only by time, and how fast this machine is at just this moment, too: a cheap
 /// decoy tells that. Then follow decoys of falling cost, each half of the one before, as long as there is time for them.
 fn spend_rest(password: &Password, started: Duration, cost: u32) {
-    /// A 32nd of the whole: long enough to be measured, short enough to be part of the rest.
-    const STEPS: u32 = 5;
+    /// A 64th of the whole: long enough to be measured, short enough to be part of the rest.
+    const STEPS: u32 = 6;
     const CHEAPEST: u32 = 4;
     let decoy = |cost| _ = password.verify(&PasswordHash::decoy(cost));
     let gauge = cost.saturating_sub(STEPS).max(CHEAPEST);
