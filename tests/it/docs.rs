@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use claviger::http::error::Code;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::TestApp;
 
@@ -162,6 +163,76 @@ fn every_requirement_of_the_chapters_has_a_row_and_what_is_met_is_shown() {
         for path in shown.iter().filter(|word| !word.contains("::")) {
             assert!(root().join(path).is_file(), "{number} names {path}");
         }
+    }
+}
+
+#[test]
+fn every_feature_of_a_replaced_system_is_shown_by_tests() {
+    let migrating = read("docs/migrating.md");
+    let systems: Vec<&str> = migrating.split("\n## ").skip(1).collect();
+    assert_eq!(systems.len(), 5);
+    for system in systems {
+        let features = rows(system, "| ").into_iter().skip(1).collect::<Vec<_>>();
+        assert!(features.len() > 10, "{system}");
+        for feature in features {
+            let [there, here, shown_by] = feature.as_slice() else { panic!("{feature:?}") };
+            let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+            assert!(!there.is_empty() && !here.is_empty() && !names.is_empty(), "{feature:?}");
+            for name in names {
+                assert!(is_test(name), "{there}: there is no test {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_call_and_command_that_documents_name_is_there() {
+    // Without mail its calls are not there.
+    let (mails, from, page) =
+        (tempfile::tempdir().unwrap(), "Shop <shop@example.com>", "https://app.example.com/{token}");
+    let settings = [
+        ("CLAVIGER__MAIL__URL", &*format!("file:{}", mails.path().display())),
+        ("CLAVIGER__MAIL__FROM", from),
+        ("CLAVIGER__MAIL__VERIFY_LINK", page),
+        ("CLAVIGER__MAIL__RESET_LINK", page),
+    ];
+    let app = TestApp::start_with(&settings).await;
+    let (mut calls, mut commands) = (BTreeSet::new(), BTreeSet::new());
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let moves = document.file_name().unwrap().to_str().unwrap().starts_with("move-from");
+        for line in text.lines() {
+            // In the first column is what the replaced system had.
+            let line = if moves && line.starts_with('|') { line.splitn(3, '|').last().unwrap() } else { line };
+            for word in line.split('`').skip(1).step_by(2) {
+                match word.split(' ').next() {
+                    Some("GET" | "POST" | "PATCH" | "PUT" | "DELETE") if word.contains(" /") => {
+                        calls.insert(word.split(['?', ',']).next().unwrap().to_owned());
+                    }
+                    // Labels of derived keys end in a version.
+                    Some("claviger") if !word.ends_with(" v1") => {
+                        let words = word.split(' ').skip(1);
+                        let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+                        let names = words.take_while(|word| is_name(word) && !word.starts_with('-'));
+                        commands.insert(names.collect::<Vec<_>>().join(" "));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(calls.len() > 15 && commands.len() > 10, "{calls:?} {commands:?}");
+    for call in calls {
+        let (method, path) = call.split_once(' ').unwrap();
+        let path = path.replace("{id}", &Uuid::new_v4().to_string());
+        let request = app.anonymous().request(method.parse().unwrap(), &path).json(&json!({}));
+        let answer = app.anonymous().send(request).await;
+        assert!(![404, 405].contains(&answer.status.as_u16()), "{call}: {answer:?}");
+    }
+    for command in commands {
+        let mut claviger = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        let output = claviger.args(command.split_whitespace()).arg("--help").output().unwrap();
+        assert!(output.status.success(), "claviger {command}");
     }
 }
 

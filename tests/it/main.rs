@@ -35,6 +35,7 @@ mod import;
 mod key_rotation;
 mod mail;
 mod migrations;
+mod moving;
 mod operators;
 mod pooler;
 mod processes;

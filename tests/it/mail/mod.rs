@@ -32,17 +32,17 @@ async fn start_with(server: &MailServer, more: &[(&str, &str)]) -> TestApp {
 }
 
 /// A service that sends mail, and the server it sends by.
-async fn start() -> (TestApp, MailServer) {
+pub(crate) async fn start() -> (TestApp, MailServer) {
     let server = MailServer::start(Tls::None).await;
     (start_with(&server, &[]).await, server)
 }
 
-async fn ask_for_reset(caller: &Anonymous, email: &str) {
+pub(crate) async fn ask_for_reset(caller: &Anonymous, email: &str) {
     let answer = caller.post("/api/auth/password-reset", json!({ "email": email })).await;
     assert_eq!(answer.status, 202, "{answer:?}");
 }
 
-async fn reset(caller: &Anonymous, token: &str, new_password: &str) -> Answer {
+pub(crate) async fn reset(caller: &Anonymous, token: &str, new_password: &str) -> Answer {
     caller.post("/api/auth/password-reset/confirm", json!({"token": token, "new_password": new_password})).await
 }
 
