@@ -37,6 +37,7 @@ mod mail;
 mod migrations;
 mod moving;
 mod operators;
+mod pool;
 mod pooler;
 mod processes;
 mod races;

@@ -1,0 +1,65 @@
+//! Connections to the database: how many there are, how old they get, and how long a request waits for one.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::support::{TestApp, wait_until};
+
+/// Which server processes hold the connections of the service.
+async fn connections(app: &TestApp) -> BTreeSet<i32> {
+    let others = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    app.database.rows(others).await.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn a_process_opens_no_more_connections_than_its_pool_has() {
+    let app = TestApp::start_with(&[("CLAVIGER__DATABASE__POOL_SIZE", "3")]).await;
+    let account = app.register("ada@example.com").await;
+    let calls: Vec<_> = (0..60)
+        .map(|_| {
+            let (caller, token) = (account.caller.clone(), account.access_token.clone());
+            tokio::spawn(async move { caller.me(&token).await.status })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(connections(&app).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_when_it_is_old() {
+    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "1"), ("CLAVIGER__DATABASE__MAX_CONNECTION_AGE", "1s")];
+    let app = TestApp::start_with(&settings).await;
+    let account = app.register("ada@example.com").await;
+    let first = connections(&app).await;
+    wait_until("there is another connection", async || {
+        assert_eq!(account.me().await.status, 200);
+        connections(&app).await.is_disjoint(&first)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_gets_no_connection_in_time_is_an_outage() {
+    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "1"), ("CLAVIGER__DATABASE__WAIT_TIMEOUT", "1s")];
+    let app = TestApp::start_with(&settings).await;
+    let mut account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+
+    let first = async { account.me().await };
+    let second = async {
+        wait_until("the connection is taken", async || app.database.waiting_for_locks().await == 1).await;
+        let started = Instant::now();
+        app.anonymous().me(&account.access_token).await.assert_problem(503, "database_unavailable");
+        let waited = started.elapsed();
+        assert!((1..3).contains(&waited.as_secs()), "{waited:?}");
+        holder.rollback().await.unwrap();
+    };
+    let (first, ()) = tokio::join!(first, second);
+
+    assert_eq!(first.status, 200, "it had the connection and waited for the lock alone");
+    account.refresh().await;
+}
