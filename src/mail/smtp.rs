@@ -14,7 +14,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use secrecy::ExposeSecret as _;
 
-use super::{SetupError, Undelivered};
+use super::{Cause, SetupError, Undelivered};
 use crate::config::{self, Protection, SmtpServer};
 
 /// For a connection with TLS and login, and for what a used one is asked before it is used again.
@@ -67,7 +67,7 @@ impl Smtp {
         let connected =
             connected.map_err(|elapsed| Undelivered::Later("the mail server does not answer", elapsed.into()))?;
         let connection =
-            connected.map_err(|error| Undelivered::Later("the mail server cannot be used", error.into()))?;
+            connected.map_err(|error| Undelivered::Later("the mail server cannot be used", told(&error)))?;
         Ok(Line { smtp: self, connection })
     }
 
@@ -128,12 +128,12 @@ impl Line<'_> {
         }
         // Whether we may send at all is between us and the server, and an operator can heal it.
         let from = connection.command(Mail::new(envelope.from().cloned(), parameters)).await;
-        from.map_err(|error| Undelivered::Later("the mail server refuses the sender", error.into()))?;
+        from.map_err(|error| Undelivered::Later("the mail server refuses the sender", told(&error)))?;
         for to in envelope.to() {
             let accepted = connection.command(Rcpt::new(to.clone(), Vec::new())).await;
-            accepted.map_err(|error| refused("the mail server refuses the recipient", error))?;
+            accepted.map_err(|error| refused("the mail server refuses the recipient", &error))?;
         }
-        let refused = |error| refused("the mail server refuses the mail", error);
+        let refused = |error: Error| refused("the mail server refuses the mail", &error);
         connection.command(Data).await.map_err(refused)?;
         connection.message(mail).await.map(drop).map_err(refused)
     }
@@ -146,8 +146,13 @@ impl Line<'_> {
 }
 
 /// RFC 5321 section 4.2.1: 5xx will be said again, anything else may change.
-fn refused(what: &'static str, error: Error) -> Undelivered {
-    if error.is_permanent() { Undelivered::Never(what, error.into()) } else { Undelivered::Later(what, error.into()) }
+fn refused(what: &'static str, error: &Error) -> Undelivered {
+    if error.is_permanent() { Undelivered::Never(what, told(error)) } else { Undelivered::Later(what, told(error)) }
+}
+
+/// What it says, which has its causes in it already.
+fn told(error: &Error) -> Cause {
+    error.to_string().into()
 }
 
 fn parameters(host: &str, authorities: Option<&str>) -> Result<TlsParameters, Error> {

@@ -229,3 +229,65 @@ fn no_secret_is_shown() {
     let shown = format!("{loaded:?}");
     assert!(![JWT_SECRET, REFRESH_SECRET, "hunter2"].iter().any(|secret| shown.contains(secret)), "{shown}");
 }
+
+const MAIL: [(&str, &str); 4] = [
+    ("SMTP_URL", "smtp://ada:hunter2@mail.example.com"),
+    ("CLAVIGER__MAIL__FROM", "Shop <shop@example.com>"),
+    ("CLAVIGER__MAIL__VERIFY_LINK", "https://app.example.com/verify?token={token}"),
+    ("CLAVIGER__MAIL__RESET_LINK", "myapp://reset#{token}"),
+];
+
+#[test]
+fn mail_is_off_until_a_server_is_named_and_then_needs_a_sender_and_pages() {
+    assert!(load(None, &with(&[])).mail.is_none());
+    let mail = load(None, &with(&MAIL)).mail.unwrap();
+    assert_eq!(mail.server.to_string(), "host mail.example.com port 587");
+    assert!(!format!("{mail:?}").contains("hunter2"));
+
+    let told = problems(&MAIL[..1]);
+    for key in ["mail.from", "mail.verify_link", "mail.reset_link"] {
+        assert!(told.contains(&format!("{key} (from default): must not be empty")), "{told}");
+    }
+    let told = problems(&[("CLAVIGER__MAIL__REQUIRE_VERIFIED_EMAIL", "true")]);
+    assert!(told.contains("mail.require_verified_email") && told.contains("needs mail.url"), "{told}");
+}
+
+#[test]
+fn everything_that_is_wrong_about_mail_is_told_at_once_without_the_password() {
+    let (folder, empty) = (tempfile::tempdir().unwrap(), file(""));
+    std::fs::write(folder.path().join("verify_email.txt"), "Hello").unwrap();
+    std::fs::write(folder.path().join("newsletter.txt"), "Subject: Buy\n").unwrap();
+    let told = problems(&[
+        ("SMTP_URL", "smtp://ada:hunter2@mail.example.com?tls=maybe"),
+        ("CLAVIGER__MAIL__FROM", "nobody"),
+        ("CLAVIGER__MAIL__VERIFY_LINK", "https://app.example.com/verify"),
+        ("CLAVIGER__MAIL__RESET_LINK", "{token}"),
+        ("CLAVIGER__MAIL__CA_FILE", empty.path().to_str().unwrap()),
+        ("CLAVIGER__MAIL__TEMPLATES", folder.path().to_str().unwrap()),
+        ("CLAVIGER__MAIL__RESET_TTL", "25h"),
+    ]);
+    for expected in [
+        "has 7 problem(s)",
+        "mail.url (from SMTP_URL): may have the option tls=required or tls=none",
+        "mail.from (from CLAVIGER__MAIL__FROM): is no sender",
+        "mail.verify_link (from CLAVIGER__MAIL__VERIFY_LINK): must be a page with {token}",
+        "mail.reset_link (from CLAVIGER__MAIL__RESET_LINK): must be a page with {token}",
+        "mail.ca_file (from CLAVIGER__MAIL__CA_FILE): holds no certificates",
+        "mail.templates (from CLAVIGER__MAIL__TEMPLATES): newsletter.txt is the template of no mail",
+        "mail.reset_ttl (from CLAVIGER__MAIL__RESET_TTL): \"25h\" is not between 1m and 1d",
+    ] {
+        assert!(told.contains(expected), "{expected}\nis not in\n{told}");
+    }
+    assert!(!told.contains("hunter2"));
+}
+
+#[test]
+fn a_password_for_mail_that_others_could_read_is_warned_of() {
+    let mut settings = MAIL;
+    settings[0].1 = "smtp://ada:hunter2@mail.example.com?tls=none";
+    let warnings =
+        |settings: &[(&str, &str)]| config::load(None, &with(settings), &BTreeMap::new()).unwrap().warnings.join("; ");
+    assert!(warnings(&settings).contains("mail.url sends its password where others can read it"));
+    settings[0].1 = "smtp://ada:hunter2@localhost";
+    assert!(!warnings(&settings).contains("mail."));
+}
