@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use claviger::config;
 use claviger::store::migrations;
 use commands::{
-    Failure, ImportCommand, KeysCommand, SessionsCommand, UserArguments, check_config, dev, health, import, keys,
-    migrate, print, serve, sessions, stats, user,
+    ClientsCommand, Failure, ImportCommand, KeysCommand, SessionsCommand, UserArguments, check_config, clients, dev,
+    health, import, keys, migrate, print, serve, sessions, stats, user,
 };
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
@@ -58,6 +58,11 @@ enum Command {
         #[command(subcommand)]
         command: ImportCommand,
     },
+    /// Manage programs that call with credentials of their own.
+    Clients {
+        #[command(subcommand)]
+        command: ClientsCommand,
+    },
     /// Manage sessions.
     Sessions {
         #[command(subcommand)]
@@ -97,6 +102,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Import { command } => runtime.block_on(import(file, &environment, command)),
         Command::User(arguments) => runtime.block_on(user(file, &environment, arguments)),
         Command::Stats { json } => runtime.block_on(stats(file, &environment, *json)),
+        Command::Clients { command } => runtime.block_on(clients(file, &environment, command)),
         Command::Sessions { command } => runtime.block_on(sessions(file, &environment, command)),
         Command::Health => health(config::load_port(file, &environment)?),
     }

@@ -11,20 +11,20 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
-/// Where claviger is, and whom this API signs in as to read the list of revocations.
+/// Where claviger is, and the credentials by which this API reads the list of revocations.
 pub(crate) struct Settings {
     /// The secret that claviger signs with.
     pub(crate) jwt_secret: String,
     /// For instance `http://127.0.0.1:8080`.
     pub(crate) auth_url: String,
-    /// The account's address; its role is `service`.
-    pub(crate) email: String,
-    /// Its password.
-    pub(crate) password: String,
+    /// Of `claviger clients add NAME --scope revocations:read`.
+    pub(crate) client_id: String,
+    /// The same.
+    pub(crate) client_secret: String,
 }
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -128,9 +128,9 @@ struct Revoked {
 /// Asks what is new, for ever. While the service cannot be reached, what is known has to do.
 async fn follow_revocations(settings: Settings, verifier: Arc<Verifier>) {
     let http = reqwest::Client::new();
-    let (mut tokens, mut next) = (Tokens::default(), None);
+    let (mut access_token, mut next) = (String::new(), None);
     loop {
-        match ask(&http, &settings, &tokens.access_token, next.as_deref()).await {
+        match ask(&http, &settings, &access_token, next.as_deref()).await {
             Ok(list) => {
                 verifier.learn(&list);
                 next = Some(list.next);
@@ -140,8 +140,8 @@ async fn follow_revocations(settings: Settings, verifier: Arc<Verifier>) {
             }
             // No token yet, or it has expired.
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
-                if let Ok(renewed) = renew(&http, &settings, &tokens.refresh_token).await {
-                    tokens = renewed;
+                if let Ok(renewed) = renew(&http, &settings).await {
+                    access_token = renewed;
                 }
             }
             Err(_unreachable) => {}
@@ -161,23 +161,17 @@ async fn ask(
     http.get(url).bearer_auth(access_token).send().await?.error_for_status()?.json().await
 }
 
-#[derive(Default, Deserialize)]
-struct Tokens {
+#[derive(Deserialize)]
+struct Token {
     access_token: String,
-    refresh_token: String,
 }
 
-/// New tokens: by the refresh token as long as it is good, and by the password when it is not.
-async fn renew(http: &reqwest::Client, settings: &Settings, refresh_token: &str) -> reqwest::Result<Tokens> {
-    let post = async |path: &str, body: Value| {
-        http.post(format!("{}/api/auth/{path}", settings.auth_url)).json(&body).send().await?.error_for_status()
-    };
-    let answer = match post("refresh", json!({ "refresh_token": refresh_token })).await {
-        Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
-            let label = "resource server";
-            post("login", json!({ "email": settings.email, "password": settings.password, "label": label })).await
-        }
-        refreshed => refreshed,
-    };
-    answer?.json().await
+/// A new token. There is no refresh token: the credentials are as good.
+async fn renew(http: &reqwest::Client, settings: &Settings) -> reqwest::Result<String> {
+    let asking = http
+        .post(format!("{}/api/auth/token", settings.auth_url))
+        .basic_auth(&settings.client_id, Some(&settings.client_secret))
+        .form(&[("grant_type", "client_credentials")]);
+    let token: Token = asking.send().await?.error_for_status()?.json().await?;
+    Ok(token.access_token)
 }

@@ -1,8 +1,8 @@
 //! An API that verifies access tokens by itself, and refuses those of ended sessions within seconds.
 //!
 //! ```sh
-//! claviger user set-role api@example.com service
-//! JWT_SECRET=… AUTH_URL=http://127.0.0.1:8080 SERVICE_EMAIL=api@example.com SERVICE_PASSWORD=… \
+//! claviger clients add resource-server --scope revocations:read
+//! JWT_SECRET=… AUTH_URL=http://127.0.0.1:8080 CLIENT_ID=… CLIENT_SECRET=… \
 //!   cargo run --example resource_server
 //! curl http://127.0.0.1:9000/items -H "authorization: Bearer $access"
 //! ```
@@ -22,8 +22,8 @@ async fn main() -> Result<()> {
     let settings = api::Settings {
         jwt_secret: variable("JWT_SECRET")?,
         auth_url: variable("AUTH_URL")?,
-        email: variable("SERVICE_EMAIL")?,
-        password: variable("SERVICE_PASSWORD")?,
+        client_id: variable("CLIENT_ID")?,
+        client_secret: variable("CLIENT_SECRET")?,
     };
     api::serve(settings, TcpListener::bind("127.0.0.1:9000")?)?.await
 }

@@ -4,6 +4,8 @@
 
 mod admin;
 mod check;
+mod client_token;
+pub mod clients;
 mod delete;
 mod email_change;
 mod email_verification;
@@ -15,11 +17,13 @@ mod keys;
 mod login;
 mod logout;
 mod logout_all;
+mod look_up;
 mod mailing;
 mod me;
 pub mod operate;
 mod password;
 mod password_reset;
+mod permission;
 mod profile;
 mod proof;
 mod refresh;
@@ -32,7 +36,8 @@ mod throttle;
 
 use std::time::Duration;
 
-use crate::domain::access_token::{AccessToken, Claims, Refused};
+use crate::domain::access_token::{AccessToken, Claims};
+use crate::domain::client::Scope;
 use crate::domain::field::FieldError;
 use crate::domain::profile::ProfileSchema;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenText};
@@ -40,12 +45,14 @@ use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
 use crate::store::{self, Store};
 pub use check::Gate;
+pub use client_token::{ClientLogin, ClientToken};
 pub use email_change::EmailChange;
 pub use events::Trail;
 pub use export::Export;
 pub use hashing::Hashing;
 pub use keys::{KeyRing, Keys};
 pub use login::Login;
+pub use look_up::Wanted;
 pub use mailing::Mailing;
 pub use password::PasswordChange;
 pub use password_reset::PasswordReset;
@@ -125,6 +132,15 @@ pub enum Error {
     /// An administrator wants to close, or step down from, the own account.
     #[error("administrators cannot do this to themselves")]
     NotOneself,
+    /// The token's scopes, or its bearer's, do not allow this; this scope would.
+    #[error("the scope {} is missing", .0.as_str())]
+    InsufficientScope(Scope),
+    /// No program has that id and that secret.
+    #[error("the client's credentials are wrong")]
+    InvalidClient,
+    /// The program may not do what it wants a token for.
+    #[error("the scope is not granted")]
+    InvalidScope,
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such thing")]
     NotFound,
@@ -179,15 +195,12 @@ impl Error {
 }
 
 impl Auth {
-    /// The claims of a good access token. Asks nobody.
+    /// The claims of a good access token of a person. Asks nobody.
     ///
     /// # Errors
     /// [`Error::AccessTokenExpired`] or [`Error::AccessTokenInvalid`].
     pub fn authenticate(&self, access_token: &str) -> Result<Claims, Error> {
-        self.keys.current().access_tokens.verify(access_token).map_err(|refused| match refused {
-            Refused::Expired => Error::AccessTokenExpired,
-            Refused::Invalid => Error::AccessTokenInvalid,
-        })
+        Ok(self.keys.current().access_tokens.verify(access_token)?)
     }
 
     /// Whether requests can be served.

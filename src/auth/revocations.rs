@@ -6,10 +6,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Auth, Error};
-use crate::domain::access_token::Claims;
+use crate::domain::client::Scope;
+use crate::domain::client_token::Bearer;
 use crate::domain::place::Place;
 use crate::domain::revocation::Revocation;
-use crate::domain::user::Role;
 use crate::store::{self, revocations};
 
 /// As many as one answer holds; whoever is behind asks again at once.
@@ -32,15 +32,14 @@ pub struct RevocationList {
 }
 
 impl Auth {
-    /// The revocations after a moment, or all that can still matter, for a caller whose role is `service` or `admin`.
+    /// The revocations after a moment, or all that can still matter, for programs with the scope and administrators.
     ///
     /// # Errors
-    /// [`Error::Forbidden`], [`Error::DatabaseUnavailable`].
-    pub async fn revocations(&self, claims: &Claims, after: Option<Place>) -> Result<RevocationList, Error> {
-        match claims.role {
-            Role::Admin | Role::Service => Ok(self.list_revocations(after).await?),
-            Role::User => Err(Error::Forbidden),
-        }
+    /// [`Error::InsufficientScope`], [`Error::AccessTokenInvalid`] for a program that was removed and an administrator who
+    /// is signed out, [`Error::DatabaseUnavailable`].
+    pub async fn revocations(&self, bearer: &Bearer, after: Option<Place>) -> Result<RevocationList, Error> {
+        self.store.run(async |client| self.permit(client, bearer, Scope::RevocationsRead).await).await??;
+        Ok(self.list_revocations(after).await?)
     }
 
     pub(super) async fn list_revocations(&self, after: Option<Place>) -> Result<RevocationList, store::Error> {

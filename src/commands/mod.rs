@@ -1,6 +1,7 @@
 //! The commands, a file for each subject: what can be asked about it, and what is done. Arguments in, words out; what takes more
 //! than a few lines is in the library.
 
+mod clients;
 mod dev;
 mod import;
 mod installation;
@@ -20,6 +21,7 @@ use std::path::Path;
 use claviger::config::{self, Environment, Loaded, Settings};
 use claviger::telemetry;
 
+pub(crate) use clients::{ClientsCommand, clients};
 pub(crate) use dev::dev;
 pub(crate) use import::{ImportCommand, import};
 pub(crate) use installation::{check_config, migrate};

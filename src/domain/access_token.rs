@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -161,18 +162,30 @@ impl AccessTokens {
             role: session.role,
             token_type: TokenType::Access,
         };
-        let text = jsonwebtoken::encode(&self.header, &claims, &self.signing)?;
-        Ok(AccessToken { text, expires_in })
+        Ok(AccessToken { text: self.sign(&claims)?, expires_in })
     }
 
-    /// The claims of a good token.
+    /// The claims of a good token of a person.
     ///
     /// # Errors
     /// [`Refused`], with no more detail than a stranger may know.
     pub fn verify(&self, text: &str) -> Result<Claims, Refused> {
+        self.read(text)
+    }
+
+    pub(super) fn policy(&self) -> &AccessTokenPolicy {
+        &self.policy
+    }
+
+    pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, jsonwebtoken::errors::Error> {
+        jsonwebtoken::encode(&self.header, claims, &self.signing)
+    }
+
+    /// Which claims there must be, the caller says; those that decide whether a token is good are checked for all.
+    pub(super) fn read<C: DeserializeOwned>(&self, text: &str) -> Result<C, Refused> {
         let mut refused = Refused::Invalid;
         for key in &self.verifying {
-            match jsonwebtoken::decode::<Claims>(text, key, &self.validation) {
+            match jsonwebtoken::decode::<C>(text, key, &self.validation) {
                 Ok(token) if self.understands(&token.header) => return Ok(token.claims),
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
                 Err(error) if *error.kind() == ErrorKind::ExpiredSignature => refused = Refused::Expired,

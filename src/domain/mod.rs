@@ -3,6 +3,8 @@
 //! No I/O and no framework lives here, so that every rule can be tested by calling it.
 
 pub mod access_token;
+pub mod client;
+pub mod client_token;
 pub mod email;
 pub mod event;
 pub mod field;

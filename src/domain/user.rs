@@ -60,8 +60,6 @@ pub enum Role {
     User,
     /// Also manages other users.
     Admin,
-    /// Is a program: reads the list of revocations.
-    Service,
 }
 
 impl Role {
@@ -71,14 +69,13 @@ impl Role {
         match self {
             Self::User => "user",
             Self::Admin => "admin",
-            Self::Service => "service",
         }
     }
 
     /// The role of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Admin, Self::Service].into_iter().find(|role| role.as_str() == name)
+        [Self::User, Self::Admin].into_iter().find(|role| role.as_str() == name)
     }
 
     /// Reads a role that somebody asks for.

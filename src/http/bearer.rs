@@ -9,24 +9,38 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::State;
 use super::error::{ApiError, Code};
+use crate::auth::{self, Auth};
 use crate::domain::access_token::Claims;
+use crate::domain::client_token::Bearer;
 
-/// Whoever the request's access token was issued to. Taking one makes a handler protected.
+/// The person whom the request's access token was issued to. Taking one makes a handler protected.
 pub(super) struct CurrentUser(pub(super) Claims);
+
+/// Whoever the request's access token was issued to, person or program. What they may do, the use case asks.
+pub(super) struct Caller(pub(super) Bearer);
 
 impl FromRequest for CurrentUser {
     type Error = actix_web::Error;
     type Future = Ready<Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        ready(current_user(request).map_err(actix_web::Error::from))
+        ready(verified(request, Auth::authenticate).map(Self).map_err(actix_web::Error::from))
     }
 }
 
-fn current_user(request: &HttpRequest) -> Result<CurrentUser, ApiError> {
+impl FromRequest for Caller {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(verified(request, Auth::authenticate_any).map(Self).map_err(actix_web::Error::from))
+    }
+}
+
+fn verified<T>(request: &HttpRequest, by: impl Fn(&Auth, &str) -> Result<T, auth::Error>) -> Result<T, ApiError> {
     let token = bearer_token(request).ok_or(ApiError::of(Code::AccessTokenMissing))?;
     let state = request.app_data::<State>().ok_or(ApiError::of(Code::Internal))?;
-    Ok(CurrentUser(state.authenticate(&token)?))
+    Ok(by(state, &token)?)
 }
 
 /// The token of an `Authorization: Bearer …` header; the scheme's case does not matter (RFC 9110 section 11.1).

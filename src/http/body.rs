@@ -31,14 +31,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
-        let bytes = web::Bytes::from_request(request, payload);
-        let request = request.clone();
+        let bytes = read(request, payload);
         Box::pin(async move {
-            connections::wait_for_client(&request);
-            let bytes =
-                tokio::time::timeout(READ_LIMIT, bytes).await.map_err(|_elapsed| ApiError::of(Code::RequestTimeout))?;
-            connections::begin_to_answer(&request);
-            let bytes = bytes.map_err(|error| unreadable(&error))?;
+            let bytes = bytes.await?;
             if bytes.is_empty() {
                 return Ok(Self(parse(b"{}")?));
             }
@@ -50,11 +45,32 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Whether the request says it is JSON. Parameters do not matter: JSON is UTF-8 whatever a `charset` says (RFC 8259
-/// section 8.1).
+/// A body as it comes, bounded in size and time.
+pub(super) fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<web::Bytes, ApiError>> + use<> {
+    let bytes = web::Bytes::from_request(request, payload);
+    let request = request.clone();
+    async move {
+        connections::wait_for_client(&request);
+        let bytes =
+            tokio::time::timeout(READ_LIMIT, bytes).await.map_err(|_elapsed| ApiError::of(Code::RequestTimeout))?;
+        connections::begin_to_answer(&request);
+        bytes.map_err(|error| unreadable(&error))
+    }
+}
+
+/// Whether the request says it is JSON.
 pub(super) fn is_json(request: &HttpRequest) -> bool {
+    is(request, "application/json")
+}
+
+/// Whether the request says it is of that type. Parameters do not matter: JSON is UTF-8 whatever a `charset` says (RFC 8259
+/// section 8.1), and so are forms (the URL standard, section 5).
+pub(super) fn is(request: &HttpRequest, media_type: &str) -> bool {
     let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
 fn unreadable(error: &actix_web::Error) -> ApiError {
@@ -64,7 +80,8 @@ fn unreadable(error: &actix_web::Error) -> ApiError {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+/// Reads a JSON object.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // The deserializer would also take a list of the fields' values.
     let starts_like_an_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     let json = &mut serde_json::Deserializer::from_slice(bytes);

@@ -7,6 +7,10 @@ use actix_web::http::StatusCode;
 #[expect(missing_docs, reason = "each is described by its title")]
 pub enum Code {
     MalformedRequest,
+    InvalidRequest,
+    UnsupportedGrantType,
+    InvalidScope,
+    InvalidClient,
     InvalidCredentials,
     AccessTokenMissing,
     AccessTokenInvalid,
@@ -17,6 +21,7 @@ pub enum Code {
     SessionExpired,
     SessionEnded,
     Forbidden,
+    InsufficientScope,
     OriginNotAllowed,
     AccountDisabled,
     EmailNotVerified,
@@ -36,8 +41,12 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::MalformedRequest,
+        Self::InvalidRequest,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+        Self::InvalidClient,
         Self::InvalidCredentials,
         Self::AccessTokenMissing,
         Self::AccessTokenInvalid,
@@ -48,6 +57,7 @@ impl Code {
         Self::SessionExpired,
         Self::SessionEnded,
         Self::Forbidden,
+        Self::InsufficientScope,
         Self::OriginNotAllowed,
         Self::AccountDisabled,
         Self::EmailNotVerified,
@@ -71,6 +81,12 @@ impl Code {
         use StatusCode as S;
         match self {
             Self::MalformedRequest => ("malformed_request", S::BAD_REQUEST, "The request cannot be read"),
+            Self::InvalidRequest => ("invalid_request", S::BAD_REQUEST, "The request for a token cannot be understood"),
+            Self::UnsupportedGrantType => {
+                ("unsupported_grant_type", S::BAD_REQUEST, "grant_type must be client_credentials")
+            }
+            Self::InvalidScope => ("invalid_scope", S::BAD_REQUEST, "The client has no such scope"),
+            Self::InvalidClient => ("invalid_client", S::UNAUTHORIZED, "The client is not known by these credentials"),
             Self::InvalidCredentials => {
                 ("invalid_credentials", S::UNAUTHORIZED, "The e-mail address or the password is wrong")
             }
@@ -85,6 +101,7 @@ impl Code {
             Self::SessionExpired => ("session_expired", S::UNAUTHORIZED, "The session has expired"),
             Self::SessionEnded => ("session_ended", S::UNAUTHORIZED, "The session has ended"),
             Self::Forbidden => ("forbidden", S::FORBIDDEN, "The account's role does not allow this"),
+            Self::InsufficientScope => ("insufficient_scope", S::FORBIDDEN, "The access token does not allow this"),
             Self::OriginNotAllowed => {
                 ("origin_not_allowed", S::FORBIDDEN, "Pages of this origin may not use the browser's cookie here")
             }
@@ -119,6 +136,11 @@ impl Code {
             self,
             Self::RefreshTokenInvalid | Self::RefreshTokenReplayed | Self::SessionExpired | Self::SessionEnded
         )
+    }
+
+    /// Whether RFC 6749 section 5.2 has it, in whose words clients of OAuth read it.
+    pub(super) fn is_of_oauth(self) -> bool {
+        matches!(self, Self::InvalidRequest | Self::UnsupportedGrantType | Self::InvalidScope | Self::InvalidClient)
     }
 
     /// The code of an error that the framework answered by itself.

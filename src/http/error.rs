@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 pub use super::code::Code;
 use crate::auth;
+use crate::domain::client::Scope;
 use crate::domain::field::FieldError;
 use crate::domain::session::{EndedBy, Ending};
 
@@ -25,6 +26,7 @@ pub struct ApiError {
     cookie: Option<Box<Cookie<'static>>>,
     /// In seconds.
     retry_after: Option<u32>,
+    scope: Option<Scope>,
     cause: Option<auth::Error>,
 }
 
@@ -32,7 +34,16 @@ impl ApiError {
     /// An error that its code says all about.
     #[must_use]
     pub fn of(code: Code) -> Self {
-        Self { code, detail: None, fields: Vec::new(), ending: None, cookie: None, retry_after: None, cause: None }
+        Self {
+            code,
+            detail: None,
+            fields: Vec::new(),
+            ending: None,
+            cookie: None,
+            retry_after: None,
+            scope: None,
+            cause: None,
+        }
     }
 
     /// An error with a sentence that helps this client.
@@ -63,16 +74,20 @@ impl ApiError {
     #[must_use]
     pub fn respond(&self, request_id: &str) -> HttpResponse {
         let (code, status, title) = self.code.describe();
+        let detail = self.detail.as_deref().unwrap_or(title);
+        let of_oauth = self.code.is_of_oauth();
         let problem = Problem {
             kind: format!("urn:claviger:error:{code}"),
             title,
             status: status.as_u16(),
-            detail: self.detail.as_deref().unwrap_or(title),
+            detail,
             code,
             request_id,
             errors: self.fields.iter().map(FieldProblem::from).collect(),
             ended_by: self.ending.map(|ending| ending.ended_by),
             ended_at: self.ending.map(|ending| ending.ended_at),
+            error: of_oauth.then_some(code),
+            error_description: of_oauth.then_some(detail),
         };
         let mut response = HttpResponse::build(status);
         if let Some((name, value)) = self.header() {
@@ -95,6 +110,12 @@ impl ApiError {
             Code::AccessTokenExpired => challenge(
                 "Bearer realm=\"claviger\", error=\"invalid_token\", error_description=\"The access token has expired\"",
             ),
+            Code::InvalidClient => challenge("Basic realm=\"claviger\", charset=\"UTF-8\""),
+            Code::InsufficientScope => {
+                let scope = self.scope.map(Scope::as_str).unwrap_or_default();
+                let text = format!("Bearer realm=\"claviger\", error=\"insufficient_scope\", scope=\"{scope}\"");
+                HeaderValue::try_from(text).ok().map(|value| (WWW_AUTHENTICATE, value))
+            }
             Code::InvalidCredentials
             | Code::AccessTokenMissing
             | Code::RefreshTokenMissing
@@ -106,6 +127,9 @@ impl ApiError {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))
             }
             Code::MalformedRequest
+            | Code::InvalidRequest
+            | Code::UnsupportedGrantType
+            | Code::InvalidScope
             | Code::Forbidden
             | Code::OriginNotAllowed
             | Code::AccountDisabled
@@ -136,6 +160,9 @@ impl From<auth::Error> for ApiError {
                 Code::Forbidden,
                 "Administrators cannot disable or demote themselves; another one can, or an operator",
             ),
+            auth::Error::InsufficientScope(scope) => Self { scope: Some(scope), ..Self::of(Code::InsufficientScope) },
+            auth::Error::InvalidClient => Self::of(Code::InvalidClient),
+            auth::Error::InvalidScope => Self::of(Code::InvalidScope),
             auth::Error::NotFound => Self::of(Code::NotFound),
             auth::Error::EmailTaken => Self::of(Code::EmailTaken),
             auth::Error::AccessTokenInvalid => Self::of(Code::AccessTokenInvalid),
@@ -187,6 +214,11 @@ struct Problem<'a> {
     ended_by: Option<EndedBy>,
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
+    /// And `error_description`: RFC 6749 section 5.2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<&'a str>,
 }
 
 #[derive(Serialize)]

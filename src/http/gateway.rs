@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::State;
-use super::bearer::CurrentUser;
+use super::bearer::{Caller, CurrentUser};
 use super::error::{ApiError, Code};
 use crate::auth::{self, RevocationList};
 use crate::domain::field::FieldError;
@@ -77,7 +77,7 @@ impl From<RevocationList> for RevocationsBody {
 
 pub(super) async fn revocations(
     state: State,
-    caller: CurrentUser,
+    caller: Caller,
     query: web::Query<RevocationsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let after = query.after.as_deref().map(|text| place(text).ok_or(())).transpose();

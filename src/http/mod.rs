@@ -1,6 +1,6 @@
 //! Resources: JSON in, JSON out. Handlers read the request, call one use case of `auth`, and write its outcome.
 //!
-//! A handler that takes a `CurrentUser` is protected; one that does not is public.
+//! A handler that takes a `CurrentUser` or a `Caller` is protected; one that does not is public.
 
 mod accounts;
 mod admin;
@@ -17,6 +17,8 @@ mod gateway;
 mod health;
 mod part;
 mod sessions;
+mod token;
+mod users;
 mod verifications;
 
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
@@ -39,6 +41,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/refresh").route(post().to(sessions::refresh)))
                 .service(resource("/logout").route(post().to(sessions::logout)))
                 .service(resource("/logout-all").route(post().to(sessions::logout_all)))
+                .service(resource("/token").route(post().to(token::issue)))
                 .service(resource("/sessions").route(get().to(sessions::list)))
                 .service(resource("/sessions/{id}").route(delete().to(sessions::end)))
                 .service(
@@ -66,6 +69,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .service(resource("/users/{id}/logout-all").route(post().to(admin::logout_all)))
                 .service(resource("/cleanup").route(post().to(admin::clean_up))),
         )
+        .service(resource("/api/users").route(get().to(users::of_email)))
+        .service(resource("/api/users/{id}").route(get().to(users::of_id)))
         .service(readable("/health", health::live))
         .service(readable("/health/live", health::live))
         .service(readable("/health/ready", health::ready));

@@ -2,6 +2,7 @@
 //!
 //! Every call is bounded in time here, also when Postgres is frozen and enforces nothing itself.
 
+pub mod clients;
 pub mod deleted_users;
 pub mod error;
 pub mod events;

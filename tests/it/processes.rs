@@ -180,6 +180,50 @@ async fn an_operator_disables_and_enables_accounts() {
 }
 
 #[tokio::test]
+async fn an_operator_adds_lists_and_removes_clients() {
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    let run = |arguments: &[&str]| claviger(arguments, &[("DATABASE_URL", &database.url)]);
+    let object = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    let token = async |id: &str, secret: &str| {
+        let body = json!({"grant_type": "client_credentials", "client_id": id, "client_secret": secret});
+        server.anonymous().post("/api/auth/token", body).await.status.as_u16()
+    };
+
+    let added = object(&run(&["clients", "add", "reports", "--scope", "users:read", "--json"]));
+    assert_eq!((&added["name"], &added["scopes"]), (&json!("reports"), &json!(["users:read"])));
+    let (id, secret) = (added["client_id"].as_str().unwrap(), added["client_secret"].as_str().unwrap());
+    assert_eq!(token(id, secret).await, 200);
+    let both = ["clients", "add", "Gateway 1", "--scope", "users:read", "--scope", "revocations:read"];
+    let shown = text(&run(&both));
+    let after = |label: &str| shown.lines().find_map(|line| line.trim().strip_prefix(label)).unwrap().trim().to_owned();
+    assert_eq!(token(&after("client_id"), &after("client_secret")).await, 200, "{shown}");
+
+    let listed = object(&run(&["clients", "list", "--json"]));
+    let names: Vec<&Value> = listed.as_array().unwrap().iter().map(|client| &client["name"]).collect();
+    assert_eq!(names, ["Gateway 1", "reports"]);
+    let table = text(&run(&["clients", "list"]));
+    assert!(table.contains(id) && table.contains("users:read revocations:read"), "{table}");
+    assert!(!table.contains(secret) && !listed.to_string().contains(secret));
+
+    for (arguments, why) in [
+        (&["clients", "add", "reports", "--scope", "users:read"][..], "already"),
+        (&["clients", "add", " ", "--scope", "users:read"], "empty"),
+        (&["clients", "add", "a\nb", "--scope", "users:read"], "one line"),
+        (&["clients", "add", "odd", "--scope", "users:write"], "users:read, revocations:read"),
+        (&["clients", "add", "odd"], "--scope"),
+        (&["clients", "remove", "nobody"], "no client nobody"),
+    ] {
+        let refused = run(arguments);
+        assert!(!refused.status.success() && text(&refused).contains(why), "{arguments:?}: {}", text(&refused));
+    }
+    assert!(run(&["clients", "remove", "reports"]).status.success());
+    assert_eq!(token(id, secret).await, 401);
+    assert_eq!(database.number("select count(*) from events where kind like 'client\\_%'").await, 3);
+    assert!(!server.log().contains(secret));
+}
+
+#[tokio::test]
 async fn check_config_shows_all_but_the_secrets() {
     let variables = environment("postgres://keeper:hunter2@db.example/claviger");
     let pairs: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

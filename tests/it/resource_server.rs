@@ -2,22 +2,21 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Account, Anonymous, JWT_SECRET, PASSWORD, TestApp, wait_until};
+use crate::support::{Account, Anonymous, JWT_SECRET, TestApp, wait_until};
 
 #[path = "../../examples/resource_server/api.rs"]
 mod api;
 
 /// The API over a test's service, on a thread of its own that ends with the process.
 async fn start(app: &TestApp) -> Anonymous {
-    app.register("api@example.com").await;
-    app.database.execute("update users set role = 'service'").await;
+    let program = app.program("resource server", "revocations:read").await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let caller = Anonymous::at(listener.local_addr().unwrap());
     let settings = api::Settings {
         jwt_secret: JWT_SECRET.to_owned(),
         auth_url: format!("http://{}", app.address),
-        email: "api@example.com".to_owned(),
-        password: PASSWORD.to_owned(),
+        client_id: program.id,
+        client_secret: program.secret,
     };
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async { api::serve(settings, listener).unwrap().await })

@@ -45,10 +45,10 @@ async fn the_granted_rights_are_enough() {
     app.database.execute("update sessions set rotated_at = rotated_at - interval '31 seconds'").await;
     let replay = replayer.caller.refresh(&replayer.refresh_token).await;
     replay.assert_problem(401, "refresh_token_replayed");
-    app.database.execute("update users set role = 'service'; update turns set due_at = now()").await;
-    let reader = app.login("bob@example.com").await;
-    let revocations = reader.call(reqwest::Method::GET, "/api/auth/revocations", serde_json::Value::Null).await;
+    let program = app.program("api", "revocations:read").await;
+    let revocations = program.get("/api/auth/revocations", &program.token().await).await;
     assert_eq!(revocations.status, 200, "{revocations:?}");
+    app.database.execute("update turns set due_at = now()").await;
     app.database.execute("update sessions set ended_at = now() - interval '8 days' where ended_at is not null").await;
     let swept = sweep(&app.store).await.expect("it is time");
     assert!(swept.sessions >= 2, "{swept:?}");

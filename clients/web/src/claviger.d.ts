@@ -3,7 +3,7 @@ export interface User {
   id: string;
   email: string;
   full_name: string | null;
-  role: "user" | "admin" | "service";
+  role: "user" | "admin";
   is_active: boolean;
   email_verified: boolean;
   /** The fields of your own application. */

@@ -218,6 +218,9 @@ pub(super) fn from_row(row: &Row) -> Result<User, Error> {
 
 /// The column `role` of a row.
 pub(super) fn role(row: &Row) -> Result<Role, Error> {
-    let name: &str = row.try_get("role")?;
-    Role::from_name(name).ok_or_else(|| Error::unknown_value("role", name))
+    match row.try_get("role")? {
+        // What programs had before they had credentials of their own. The column may still hold it.
+        "service" => Ok(Role::User),
+        name => Role::from_name(name).ok_or_else(|| Error::unknown_value("role", name)),
+    }
 }

@@ -12,14 +12,14 @@ async fn check(app: &TestApp, access_token: &str) -> Answer {
     app.anonymous().send(request.bearer_auth(access_token)).await
 }
 
-async fn revocations(reader: &Account, query: &str) -> Answer {
-    reader.call(Method::GET, &format!("/api/auth/revocations{query}"), Value::Null).await
+async fn revocations(app: &TestApp, token: &str, query: &str) -> Answer {
+    let request = app.anonymous().request(Method::GET, &format!("/api/auth/revocations{query}"));
+    app.anonymous().send(request.bearer_auth(token)).await
 }
 
-async fn as_role(app: &TestApp, email: &str, role: &str) -> Account {
-    app.register(email).await;
-    app.database.execute(&format!("update users set role = '{role}' where email = '{email}'")).await;
-    app.login(email).await
+/// A token of a program that may read the list.
+async fn reader(app: &TestApp) -> String {
+    app.program("api", "revocations:read").await.token().await
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn of_many_first_checks_at_once_none_goes_by_an_empty_list() {
 #[tokio::test]
 async fn the_list_has_what_was_revoked_lately_and_only_for_programs_and_administrators() {
     let app = TestApp::start().await;
-    let reader = as_role(&app, "api@example.com", "service").await;
+    let reader = reader(&app).await;
     let ada = app.register("ada@example.com").await;
     let bob = app.register("bob@example.com").await;
     ada.logout().await;
@@ -138,7 +138,7 @@ async fn the_list_has_what_was_revoked_lately_and_only_for_programs_and_administ
     let bob_id =
         app.database.rows("select id::text from users where email = 'bob@example.com'").await[0].get::<_, String>(0);
 
-    let answer = revocations(&reader, "").await;
+    let answer = revocations(&app, &reader, "").await;
 
     assert_eq!(answer.status, 200, "{answer:?}");
     let ids = |list: &str| -> Vec<String> {
@@ -148,15 +148,21 @@ async fn the_list_has_what_was_revoked_lately_and_only_for_programs_and_administ
     assert_eq!(ids("users"), [bob_id]);
     assert_eq!((&answer.body["more"], &answer.body["retention"]), (&json!(false), &json!(610)));
 
-    assert_eq!(revocations(&as_role(&app, "root@example.com", "admin").await, "").await.status, 200);
-    revocations(&app.register("eve@example.com").await, "").await.assert_problem(403, "forbidden");
+    app.register("root@example.com").await;
+    app.database.execute("update users set role = 'admin' where email = 'root@example.com'").await;
+    let root = app.login("root@example.com").await;
+    assert_eq!(revocations(&app, &root.access_token, "").await.status, 200);
+    let eve = app.register("eve@example.com").await;
+    revocations(&app, &eve.access_token, "").await.assert_problem(403, "insufficient_scope");
+    let other = app.program("other", "users:read").await.token().await;
+    revocations(&app, &other, "").await.assert_problem(403, "insufficient_scope");
     app.anonymous().get("/api/auth/revocations").await.assert_problem(401, "access_token_missing");
 }
 
 #[tokio::test]
 async fn whoever_goes_on_from_the_last_answer_misses_nothing() {
     let app = TestApp::start().await;
-    let reader = as_role(&app, "api@example.com", "service").await;
+    let reader = reader(&app).await;
     let mut other = app.database.client().await;
     let slow = other.transaction().await.unwrap();
     let late = app.register("late@example.com").await;
@@ -169,9 +175,9 @@ async fn whoever_goes_on_from_the_last_answer_misses_nothing() {
     .unwrap();
     early.logout().await;
 
-    let first = revocations(&reader, "").await;
+    let first = revocations(&app, &reader, "").await;
     slow.commit().await.unwrap();
-    let second = revocations(&reader, &format!("?after={}", first.text("next"))).await;
+    let second = revocations(&app, &reader, &format!("?after={}", first.text("next"))).await;
 
     assert!(first.body["sessions"].to_string().contains(&early.session_id));
     assert!(!first.body["sessions"].to_string().contains(&late.session_id));
@@ -181,7 +187,8 @@ async fn whoever_goes_on_from_the_last_answer_misses_nothing() {
 #[tokio::test]
 async fn sessions_that_ended_at_the_same_moment_are_all_told() {
     let app = TestApp::start().await;
-    let reader = as_role(&app, "api@example.com", "service").await;
+    app.register("ada@example.com").await;
+    let reader = reader(&app).await;
     app.database
         .execute(
             "insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, ended_at, ended_by)
@@ -189,9 +196,9 @@ async fn sessions_that_ended_at_the_same_moment_are_all_told() {
              from users, generate_series(1, 4500) n",
         )
         .await;
-    let first = revocations(&reader, "").await;
-    let second = revocations(&reader, &format!("?after={}", first.text("next"))).await;
-    let third = revocations(&reader, &format!("?after={}", second.text("next"))).await;
+    let first = revocations(&app, &reader, "").await;
+    let second = revocations(&app, &reader, &format!("?after={}", first.text("next"))).await;
+    let third = revocations(&app, &reader, &format!("?after={}", second.text("next"))).await;
     let told = [&first, &second, &third].map(|part| part.body["sessions"].as_array().unwrap().len());
     assert_eq!((told, &third.body["more"]), ([2000, 2000, 500], &json!(false)));
 }
@@ -199,7 +206,8 @@ async fn sessions_that_ended_at_the_same_moment_are_all_told() {
 #[tokio::test]
 async fn a_long_list_comes_in_parts_and_has_nothing_that_is_over() {
     let app = TestApp::start().await;
-    let reader = as_role(&app, "api@example.com", "service").await;
+    app.register("ada@example.com").await;
+    let reader = reader(&app).await;
     app.database
         .execute(
             "insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, ended_at, ended_by)
@@ -210,7 +218,7 @@ async fn a_long_list_comes_in_parts_and_has_nothing_that_is_over() {
         .await;
     let (mut seen, mut query) = (std::collections::BTreeSet::new(), String::new());
     loop {
-        let answer = revocations(&reader, &query).await;
+        let answer = revocations(&app, &reader, &query).await;
         let sessions = answer.body["sessions"].as_array().unwrap();
         assert!(sessions.len() <= 2000);
         seen.extend(sessions.iter().map(|session| session["id"].as_str().unwrap().to_owned()));
@@ -223,10 +231,10 @@ async fn a_long_list_comes_in_parts_and_has_nothing_that_is_over() {
     assert!((5900..=6100).contains(&seen.len()), "{}", seen.len());
     let a_minute_ago = time::OffsetDateTime::now_utc() - std::time::Duration::from_mins(1);
     let a_minute_ago = a_minute_ago.format(&time::format_description::well_known::Rfc3339).unwrap();
-    let lately = revocations(&reader, &format!("?after={a_minute_ago}")).await;
+    let lately = revocations(&app, &reader, &format!("?after={a_minute_ago}")).await;
     let lately = lately.body["sessions"].as_array().unwrap().len();
     assert!((500..=620).contains(&lately), "{lately}");
     for after in ["yesterday", "9999-12-31T23:59:59-00:01", "1969-12-31T23:59:59Z", ""] {
-        revocations(&reader, &format!("?after={after}")).await.assert_invalid(&[("after", "invalid_place")]);
+        revocations(&app, &reader, &format!("?after={after}")).await.assert_invalid(&[("after", "invalid_place")]);
     }
 }

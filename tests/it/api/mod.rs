@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod admin_list;
+mod clients;
 mod cookies;
 mod deletion;
 mod errors;
@@ -16,3 +17,4 @@ mod profile;
 mod refresh;
 mod register;
 mod sessions;
+mod users;

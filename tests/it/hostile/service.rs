@@ -17,6 +17,7 @@ use actix_web::{App, web};
 use claviger::auth::{Auth, Gate, Hashing, KeyRing, Keys, Turnstile};
 use claviger::config;
 use claviger::domain::access_token::AccessTokens;
+use claviger::domain::client::{Scope, Scopes};
 use claviger::domain::refresh_token::RefreshKeys;
 use claviger::domain::session::LiveSession;
 use claviger::domain::user::Role;
@@ -61,7 +62,7 @@ pub(crate) struct Service {
     ask: Box<dyn Fn(Request) -> Asked>,
     /// Of a user.
     pub(crate) access: String,
-    /// Of a program, which may read the revocations.
+    /// Of a program, which may do all that programs may.
     pub(crate) program: String,
     pub(crate) administrator: String,
     pub(crate) refresh: String,
@@ -84,9 +85,11 @@ impl Service {
         let settings = config::load(None, &environment, &BTreeMap::new()).unwrap().settings;
         let access_tokens = AccessTokens::new(settings.access_token.clone(), &settings.access_token_secrets).unwrap();
         let refresh_keys = RefreshKeys::derive(&settings.refresh_token_keys).unwrap();
-        let [access, program] =
-            [Role::User, Role::Service].map(|role| access_tokens.issue(&session(role)).unwrap().text);
-        let administrator = access_tokens.issue(&session(Role::Admin)).unwrap().text;
+        let [access, administrator] =
+            [Role::User, Role::Admin].map(|role| access_tokens.issue(&session(role)).unwrap().text);
+        let scopes = Scopes::known(Scope::ALL.map(Scope::as_str));
+        let program = access_tokens.issue_to_client(Uuid::from_u128(9), scopes, OffsetDateTime::now_utc());
+        let program = program.unwrap().text;
         let refresh = refresh_keys.first_token(Uuid::from_u128(7), Uuid::from_u128(8)).unwrap();
         let refresh = refresh_keys.encode(&refresh).unwrap().into_string();
         let proxies = Proxies::new(settings.server.trusted_proxies.clone(), settings.server.forwarded_header);
@@ -191,7 +194,7 @@ impl Service {
         let scheme = authorization.trim_ascii().get(..7).unwrap_or_default();
         let token = authorization.trim_ascii().get(7..).unwrap_or_default().trim_ascii();
         let good = scheme.eq_ignore_ascii_case("bearer ")
-            && [&self.access, &self.program, &self.administrator].iter().any(|one| *one == token);
+            && [&self.access, &self.administrator].iter().any(|one| *one == token);
         let reads = method == Method::GET || method == Method::HEAD;
         match path {
             "/health" | "/health/live" if reads => true,
@@ -236,7 +239,10 @@ fn assert_marked(answer: &Answer, shown: &str) {
 fn assert_problem(answer: &Answer, is_head: bool, shown: &str) {
     let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let status = answer.status.as_u16();
-    assert_eq!(status == 401, header("www-authenticate").starts_with("Bearer "), "{shown}");
+    let challenge = header("www-authenticate");
+    let challenged = challenge.starts_with("Bearer ") || challenge.starts_with("Basic ");
+    assert!(challenged || status != 401, "{shown}");
+    assert!(!challenged || matches!(status, 401 | 403), "{shown}");
     assert_eq!(matches!(status, 429 | 503), !header("retry-after").is_empty(), "{shown}");
     if is_head && answer.body.is_empty() {
         return;

@@ -142,7 +142,9 @@ impl Answer {
         assert_eq!(self.body["status"], status);
         assert_eq!(self.text("request_id"), self.header("x-request-id"));
         assert!(!self.text("title").is_empty() && !self.text("detail").is_empty() && !self.text("type").is_empty());
-        assert_eq!(status == 401, self.header("www-authenticate").starts_with("Bearer"), "{self:?}");
+        let scheme = if code == "invalid_client" { "Basic " } else { "Bearer " };
+        let challenged = status == 401 || code == "insufficient_scope";
+        assert_eq!(challenged, self.header("www-authenticate").starts_with(scheme), "{self:?}");
         assert_eq!(matches!(status, 429 | 503), !self.header("retry-after").is_empty(), "{self:?}");
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use claviger::config::{self, Database, PostgresUrl};
 use claviger::dev::binaries::Binaries;
 use claviger::dev::cluster::{Cluster, Purpose};
+use claviger::store::Store;
 use claviger::store::migrations::migrate;
 use rustix::process::Pid;
 use tokio::sync::OnceCell;
@@ -104,6 +105,11 @@ impl TestDatabase {
     pub(crate) fn settings(&self) -> Database {
         let environment = super::environment(&self.url);
         config::load(None, &environment, &Default::default()).unwrap().settings.database
+    }
+
+    /// This database for the role that owns the tables, as an operator's commands have it.
+    pub(crate) fn owner(&self) -> Store {
+        Store::new(&self.settings()).unwrap()
     }
 
     /// The URL of this database for another role.

@@ -2,6 +2,7 @@
 
 mod app;
 mod browser;
+mod client;
 mod database;
 mod dice;
 mod mail_server;
@@ -14,6 +15,7 @@ mod way;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp, claims};
 pub(crate) use browser::Browser;
+pub(crate) use client::Program;
 pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
 pub(crate) use dice::Dice;
 pub(crate) use mail_server::{MailServer, Mood, Received, Tls};
