@@ -27,8 +27,8 @@ impl Auth {
         let token = keys.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
         let successors = keys.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
-        let mails = self.mailing.is_some();
-        let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails };
+        let (mails, with_profile) = (self.mailing.is_some(), keys.access_tokens.need_profile());
+        let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails, with_profile };
         let refreshed =
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
 

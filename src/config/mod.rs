@@ -25,6 +25,7 @@ pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Set
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
 use crate::domain::profile::ProfileSchema;
+use crate::domain::profile_claims::ProfileClaims;
 use crate::domain::session::SessionPolicy;
 use reader::Reader;
 
@@ -97,6 +98,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         audience: r.text("access_token.audience"),
         typ: r.one_of("access_token.typ", &[("JWT", "JWT"), ("at+jwt", "at+jwt")]).unwrap_or("JWT").to_owned(),
         ttl: r.duration("access_token.ttl", MINUTE..=DAY),
+        profile_claims: read_profile_claims(r),
     };
     let sessions = read_sessions(r);
     let sweep_every = r.duration("sessions.sweep_every", Duration::ZERO..=DAY);
@@ -171,6 +173,12 @@ pub fn load_port(file: Option<&Path>, environment: &Environment) -> Result<u16, 
 fn read_profile_schema(r: &mut Reader) -> Option<ProfileSchema> {
     let text = r.file("profile.schema")?;
     ProfileSchema::parse(&text).map_err(|problem| r.problem("profile.schema", &problem)).ok()
+}
+
+fn read_profile_claims(r: &mut Reader) -> ProfileClaims {
+    const KEY: &str = "access_token.profile_claims";
+    let names = r.list_of(KEY, ProfileClaims::parse_name);
+    ProfileClaims::new(names).map_err(|rule| r.problem(KEY, rule)).unwrap_or_default()
 }
 
 fn read_sessions(r: &mut Reader) -> SessionPolicy {

@@ -8,9 +8,11 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::profile_claims::ProfileClaims;
 use super::secret::Secret;
 use super::session::LiveSession;
 use super::user::Role;
@@ -29,6 +31,8 @@ pub struct AccessTokenPolicy {
     pub typ: String,
     /// The longest lifetime; a token may get up to 5 % less, so that clients do not come back in waves.
     pub ttl: Duration,
+    /// Fields of the profile that are claims besides.
+    pub profile_claims: ProfileClaims,
 }
 
 /// Signs and verifies. HS256 always: a token's own header never chooses.
@@ -66,6 +70,15 @@ pub struct Claims {
     /// Always `access`, so that no other token signed with the same secret passes for one.
     #[serde(rename = "type")]
     pub token_type: TokenType,
+}
+
+/// What is signed: the claims that this service reads, and those that only others do.
+#[derive(Serialize)]
+struct Issued {
+    #[serde(flatten)]
+    claims: Claims,
+    #[serde(flatten)]
+    profile: Map<String, Value>,
 }
 
 /// The one kind of token that opens an API.
@@ -136,6 +149,7 @@ impl AccessTokens {
             created_at: now,
             ends_at: now + Duration::from_hours(1),
             now,
+            profile: None,
         };
         let verified = self.issue(&session).is_ok_and(|token| self.verify(&token.text).is_ok());
         verified.then_some(()).ok_or(SelfTestFailed)
@@ -162,7 +176,9 @@ impl AccessTokens {
             role: session.role,
             token_type: TokenType::Access,
         };
-        Ok(AccessToken { text: self.sign(&claims)?, expires_in })
+        let profile =
+            session.profile.as_ref().map(|profile| self.policy.profile_claims.of(profile)).unwrap_or_default();
+        Ok(AccessToken { text: self.sign(&Issued { claims, profile })?, expires_in })
     }
 
     /// The claims of a good token of a person.
@@ -171,6 +187,12 @@ impl AccessTokens {
     /// [`Refused`], with no more detail than a stranger may know.
     pub fn verify(&self, text: &str) -> Result<Claims, Refused> {
         self.read(text)
+    }
+
+    /// Whether tokens say something of the profile, which sessions must bring along then.
+    #[must_use]
+    pub fn need_profile(&self) -> bool {
+        !self.policy.profile_claims.is_empty()
     }
 
     pub(super) fn policy(&self) -> &AccessTokenPolicy {
@@ -226,7 +248,7 @@ fn jitter(most: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -239,6 +261,7 @@ mod tests {
             audience: "api".into(),
             typ: "JWT".into(),
             ttl: Duration::from_mins(10),
+            profile_claims: ProfileClaims::default(),
         };
         AccessTokens::new(policy, &Secret::parse_list(secrets).unwrap()).unwrap()
     }
@@ -253,6 +276,7 @@ mod tests {
             created_at: now - Duration::from_mins(1),
             ends_at: now + time::Duration::seconds(ends_in),
             now,
+            profile: None,
         }
     }
 

@@ -97,6 +97,7 @@ mod tests {
 
     use super::super::access_token::AccessTokenPolicy;
     use super::super::client::Scope;
+    use super::super::profile_claims::ProfileClaims;
     use super::super::secret::Secret;
     use super::super::session::LiveSession;
     use super::super::user::Role;
@@ -104,7 +105,13 @@ mod tests {
 
     fn tokens(ttl: Duration) -> AccessTokens {
         let secrets = Secret::parse_list("q7Zr0J4m8VtX2cLwN9sKfB5yHdP1gUeA6TiRoWk3").unwrap();
-        let policy = AccessTokenPolicy { issuer: "claviger".into(), audience: "api".into(), typ: "JWT".into(), ttl };
+        let policy = AccessTokenPolicy {
+            issuer: "claviger".into(),
+            audience: "api".into(),
+            typ: "JWT".into(),
+            ttl,
+            profile_claims: ProfileClaims::default(),
+        };
         AccessTokens::new(policy, &secrets).unwrap()
     }
 
@@ -125,6 +132,7 @@ mod tests {
             created_at: now,
             ends_at: now + Duration::from_hours(1),
             now,
+            profile: None,
         };
         let (program, person) = (of_program(&tokens).text, tokens.issue(&session).unwrap().text);
         assert_eq!(tokens.verify(&program).unwrap_err(), Refused::Invalid);

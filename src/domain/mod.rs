@@ -15,6 +15,7 @@ pub mod origin;
 pub mod password;
 pub mod place;
 pub mod profile;
+pub mod profile_claims;
 pub mod refresh_token;
 pub mod revocation;
 pub mod secret;

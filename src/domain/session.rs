@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -102,6 +103,8 @@ pub struct LiveSession {
     pub ends_at: OffsetDateTime,
     /// The database's clock when the statement ran.
     pub now: OffsetDateTime,
+    /// The user's profile at this moment, if access tokens say something of it.
+    pub profile: Option<Value>,
 }
 
 /// The longest `User-Agent` that is kept, in characters.

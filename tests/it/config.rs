@@ -224,6 +224,16 @@ fn a_schema_that_cannot_be_used_stops_the_start() {
 }
 
 #[test]
+fn a_profile_claim_that_means_something_already_stops_the_start() {
+    let told = problems(&[("CLAVIGER__ACCESS_TOKEN__PROFILE_CLAIMS", "plan,role,Sub,https://hasura.io/jwt/claims")]);
+    for name in ["\"role\" is a claim", "\"Sub\" is a claim", "\"https://hasura.io/jwt/claims\" is no name"] {
+        assert!(told.contains("access_token.profile_claims") && told.contains(name), "{told}");
+    }
+    assert!(!told.contains("\"plan\""), "{told}");
+    assert!(problems(&[("CLAVIGER__ACCESS_TOKEN__PROFILE_CLAIMS", "plan,plan")]).contains("twice"));
+}
+
+#[test]
 fn no_secret_is_shown() {
     let loaded = config::load(None, &with(&[("DATABASE_URL", "postgres://u:hunter2@h/d")]), &BTreeMap::new()).unwrap();
     let shown = format!("{loaded:?}");

@@ -23,6 +23,8 @@ pub struct Presented<'a> {
     pub sender: &'a Sender,
     /// Whether a replay is told to the account's owner by mail.
     pub mails: bool,
+    /// Whether the session's user is to come with the profile.
+    pub with_profile: bool,
 }
 
 /// What became of a presented token. Whatever it is, it is committed.
@@ -43,11 +45,14 @@ pub enum Refreshed {
 }
 
 // `now` is read after the lock was granted, once, so that every comparison and every column agree.
-static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+static STATEMENT: LazyLock<String> = LazyLock::new(|| statement("null::jsonb"));
+static STATEMENT_WITH_PROFILE: LazyLock<String> = LazyLock::new(|| statement("u.profile"));
+
+fn statement(profile: &str) -> String {
     format!(
         "with current as (
           select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
-                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at
+                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at, {profile} as profile
           from sessions s join users u on u.id = s.user_id
           where s.user_id = $1 and s.id = $2
           for update of s
@@ -90,7 +95,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                  jsonb_strip_nulls(jsonb_build_object('ip_address', host($11), 'device', device))
           from decided where verdict = 'replay' and $13
         )
-        select verdict, user_id, id, email, role, created_at, secret_hash, now,
+        select verdict, user_id, id, email, role, profile, created_at, secret_hash, now,
                least(expires_at, case verdict when 'rotate' then now else rotated_at end
                                  + $8 * interval '1 second')                                as ends_at,
                case verdict when 'replay' then 'replayed' when 'disabled' then 'disabled'
@@ -99,7 +104,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                             else ended_at end                                              as ended_at
         from decided"
     )
-});
+}
 
 /// Decides what a presented token is worth, and acts on it, in one statement and one round trip.
 ///
@@ -115,7 +120,7 @@ pub async fn refresh(
     let newest = presented.successors.newest().hash();
     let row = query_opt(
         client,
-        &STATEMENT,
+        if presented.with_profile { &STATEMENT_WITH_PROFILE } else { &STATEMENT },
         &[
             (&presented.token.user_id, Type::UUID),
             (&presented.token.session_id, Type::UUID),
@@ -162,6 +167,7 @@ fn live(row: &Row) -> Result<LiveSession, Error> {
         created_at: row.try_get("created_at")?,
         ends_at: row.try_get("ends_at")?,
         now: row.try_get("now")?,
+        profile: row.try_get("profile")?,
     })
 }
 

@@ -145,6 +145,7 @@ fn started(row: &Row, id: Uuid, policy: &SessionPolicy) -> Result<(User, LiveSes
         created_at: now,
         ends_at: expires_at.min(now + policy.idle_ttl),
         now,
+        profile: Some(user.profile.clone()),
     };
     Ok((user, session))
 }

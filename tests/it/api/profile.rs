@@ -3,10 +3,36 @@ use std::io::Write as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Account, Answer, PASSWORD, TestApp, disable};
+use crate::support::{Account, Answer, PASSWORD, TestApp, claims, disable};
 
 async fn patch(account: &Account, body: Value) -> Answer {
     account.call(Method::PATCH, "/api/auth/me", body).await
+}
+
+#[tokio::test]
+async fn chosen_fields_are_claims_of_each_new_access_token() {
+    let app = TestApp::start_with(&[("CLAVIGER__ACCESS_TOKEN__PROFILE_CLAIMS", "plan,level")]).await;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "profile": {"plan": "free", "goal": "rust"}});
+    let registered = app.anonymous().post("/api/auth/register", body).await;
+    let mut ada = Account::of(app.anonymous(), "ada@example.com", &registered);
+    let told = |account: &Account| {
+        let claims = claims(&account.access_token);
+        ["plan", "level", "goal"].map(|name| claims.get(name).cloned().unwrap_or_default())
+    };
+    assert_eq!(told(&ada), [json!("free"), Value::Null, Value::Null]);
+
+    let change = json!({"profile": {"plan": {"name": "pro"}, "level": 2}});
+    assert_eq!(ada.call(Method::PATCH, "/api/auth/me", change).await.status, 200);
+    assert_eq!(told(&ada), [json!("free"), Value::Null, Value::Null], "a token stays as it is");
+    ada.refresh().await;
+    assert_eq!(told(&ada), [json!({"name": "pro"}), json!(2), Value::Null]);
+    assert_eq!(told(&app.login("ada@example.com").await), told(&ada));
+    assert_eq!(ada.me().await.status, 200, "and it still opens what it did");
+
+    let large = json!({"profile": {"plan": "x".repeat(255), "level": null}});
+    assert_eq!(ada.call(Method::PATCH, "/api/auth/me", large).await.status, 200);
+    ada.refresh().await;
+    assert_eq!(told(&ada), [Value::Null, Value::Null, Value::Null], "what is too large, or not there, is left out");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use claviger::domain::access_token::{AccessTokenPolicy, AccessTokens, Claims, Refused};
+use claviger::domain::profile_claims::ProfileClaims;
 use claviger::domain::secret::Secret;
 use claviger::domain::session::LiveSession;
 use claviger::domain::user::Role;
@@ -27,6 +28,7 @@ static TOKENS: LazyLock<AccessTokens> = LazyLock::new(|| {
         audience: "claviger".into(),
         typ: "JWT".into(),
         ttl: Duration::from_hours(24),
+        profile_claims: ProfileClaims::default(),
     };
     AccessTokens::new(policy, &Secret::parse_list(&format!("new:{NEW},old:{OLD}")).unwrap()).unwrap()
 });
@@ -41,6 +43,7 @@ static GOOD: LazyLock<String> = LazyLock::new(|| {
         created_at: now,
         ends_at: now + Duration::from_hours(48),
         now,
+        profile: None,
     };
     TOKENS.issue(&session).unwrap().text
 });

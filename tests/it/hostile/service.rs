@@ -216,7 +216,7 @@ fn session(role: Role) -> LiveSession {
     let now = OffsetDateTime::now_utc();
     let ends_at = now + Duration::from_hours(48);
     let (id, user_id) = (Uuid::from_u128(8), Uuid::from_u128(7));
-    LiveSession { id, user_id, email: "ada@example.com".into(), role, created_at: now, ends_at, now }
+    LiveSession { id, user_id, email: "ada@example.com".into(), role, created_at: now, ends_at, now, profile: None }
 }
 
 /// Texts in a JSON body that no fixed sentence has by chance.
