@@ -19,7 +19,8 @@ fn read(path: &str) -> String {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/adr", "docs/how-to", "examples/gateways"].map(|folder| root().join(folder));
+    let folders =
+        ["", "docs", "docs/adr", "docs/how-to", "examples/gateways", "clients/web"].map(|folder| root().join(folder));
     let entries = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")).collect()
 }

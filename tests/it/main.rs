@@ -47,3 +47,4 @@ mod serving_role;
 mod sweep;
 mod throttle;
 mod tls;
+mod web_client;

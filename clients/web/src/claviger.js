@@ -15,6 +15,8 @@ const JSON_TYPE = { "content-type": "application/json" };
 export function createClient(options = {}) {
   const { storage = "memory", key = "claviger", apis = [] } = options;
   const baseUrl = (options.baseUrl ?? globalThis.location?.origin ?? "").replace(/\/+$/, "");
+  // Without it every refresh would fail, and seem to be the network's fault.
+  if (!globalThis.crypto?.getRandomValues) throw new TypeError("claviger: crypto.getRandomValues is missing");
   // Looked up at each call: what watches or mocks fetch may come later.
   const plain = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
   const cookie = storage === "cookie";

@@ -210,6 +210,13 @@ test("a service behind a path is asked there, and an address that is none is ref
   assert.throws(() => createClient({}), TypeError);
 });
 
+test("a platform without chance is refused at once", (t) => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "crypto");
+  t.after(() => Object.defineProperty(globalThis, "crypto", own));
+  Object.defineProperty(globalThis, "crypto", { value: undefined, configurable: true });
+  assert.throws(() => createClient({ baseUrl: BASE }), TypeError);
+});
+
 test("a client that is closed asks nothing any more", async (t) => {
   const device = new Device(t);
   (await device.signedIn()).close();

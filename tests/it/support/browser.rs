@@ -58,6 +58,18 @@ impl Browser {
         self.command("url", json!({ "url": url })).await;
     }
 
+    /// Opens another tab, which has the say from now on. Gives its handle.
+    pub(crate) async fn open_tab(&self) -> Value {
+        let handle = self.command("window/new", json!({"type": "tab"})).await["handle"].clone();
+        self.switch_to(&handle).await;
+        handle
+    }
+
+    /// Gives the say to another tab.
+    pub(crate) async fn switch_to(&self, tab: &Value) {
+        self.command("window", json!({ "handle": tab })).await;
+    }
+
     /// Where it is now, after whatever it is loading.
     pub(crate) async fn url(&self) -> String {
         let url = value_of(self.http.get(format!("{}/url", self.session))).await;
@@ -100,7 +112,13 @@ struct Driver {
 }
 
 impl Driver {
+    /// Tries again where two drivers at once chose the same port: the one that came second has ended by itself.
     fn start(program: &PathBuf) -> Self {
+        let mut tries = std::iter::repeat_with(|| Self::try_start(program)).take(10);
+        tries.find_map(|driver| driver).expect("chromedriver names its port")
+    }
+
+    fn try_start(program: &PathBuf) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(program)
             .arg("--port=0")
@@ -116,9 +134,14 @@ impl Driver {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port =
             lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        let Some(port) = port else {
+            drop(process.kill());
+            drop(process.wait());
+            return None;
+        };
         // It goes on writing to this pipe, and must not find it closed.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, port: port.expect("chromedriver names its port"), _folder: folder }
+        Some(Self { process, port, _folder: folder })
     }
 
     /// Asks it to end its browsers and then itself: browsers survive a driver that is killed.
