@@ -36,8 +36,8 @@ export function openState() {
     known: () =>
       new Promise((resolve) => {
         if (state.status !== "unknown") return resolve(state);
+        // What comes next is news, so it is known.
         const stop = onChange((news) => {
-          if (news.status === "unknown") return;
           stop();
           resolve(news);
         });

@@ -30,6 +30,14 @@ test("nothing that is stored can be presented", async (t) => {
   assert.equal(device.jar.refresh_token, "rt.s0.1");
 });
 
+test("a client without the cookie neither sends nor takes one", async (t) => {
+  const device = new Device(t);
+  const client = await device.signedIn();
+  await device.clock.until(client.refresh());
+  await device.clock.until(client.me());
+  assert.deepEqual(device.service.requests.map(({ credentials }) => credentials), ["omit", "omit", "omit"]);
+});
+
 test("a page that is loaded again is signed in by the cookie, with its user, without a flash", async (t) => {
   const { device, client } = await signedIn(t);
   client.close();

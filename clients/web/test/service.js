@@ -62,7 +62,7 @@ export class Service {
       const text = await request.text();
       const body = text && request.headers.get("content-type") === "application/json" ? JSON.parse(text) : text;
       const headers = Object.fromEntries(request.headers);
-      const sent = { method: request.method, path: pathname, origin, headers, body, at: this.clock.true };
+      const sent = { method: request.method, path: pathname, origin, headers, body, at: this.clock.true, credentials: request.credentials };
       const fault = pathname === "/api/auth/refresh" ? this.faults.shift() : undefined;
       this.requests.push(sent);
       await null;
