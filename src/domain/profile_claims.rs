@@ -123,7 +123,7 @@ impl ProfileClaims {
     pub fn new(names: Vec<String>) -> Result<Self, &'static str> {
         let is_repeated = |(at, name): (usize, &String)| names.iter().take(at).any(|earlier| earlier == name);
         if names.len() > MAX_NAMES {
-            Err("has more than 8 names; what is larger belongs into GET /api/auth/me")
+            Err("has more than 8 names; what is more belongs into GET /api/auth/me")
         } else if names.iter().enumerate().any(is_repeated) {
             Err("names a field twice")
         } else {

@@ -5,7 +5,7 @@ use actix_web::http::{Method, Uri};
 
 use super::service::{self, Request};
 
-const CALLS: [&str; 6] = ["register", "login", "refresh", "logout", "logout-all", "password"];
+const CALLS: [&str; 7] = ["register", "login", "refresh", "logout", "logout-all", "password", "token"];
 
 /// A digit for the call, and its body. `$ACCESS` and `$REFRESH` stand for good tokens.
 pub(crate) fn check(data: &[u8]) {

@@ -17,6 +17,8 @@ pub(crate) fn check(data: &[u8]) {
             b'0' => (Method::GET, "/api/auth/events?", &service.access),
             b'1' => (Method::GET, "/api/auth/revocations?", &service.program),
             b'2' => (Method::DELETE, "/api/auth/sessions/", &service.access),
+            b'e' => (Method::GET, "/api/users?", &service.program),
+            b'i' => (Method::GET, "/api/users/", &service.program),
             b'a' => (Method::GET, "/api/admin/users?", &service.administrator),
             b'u' => (Method::GET, "/api/admin/users/", &service.administrator),
             _ => (Method::GET, "/", &service.access),
