@@ -132,11 +132,12 @@ async fn what_is_refused_for_now_is_tried_again_ever_later_and_given_up_after_a_
     let (app, server) = start().await;
     app.register("later@example.com").await;
     let attempts = async || app.database.number("select coalesce(max(attempts), 0) from mails").await;
-    wait_until("it was tried", async || attempts().await == 1).await;
-    wait_until("it was tried again", async || attempts().await == 2).await;
+    wait_until("it was tried", async || attempts().await >= 1).await;
+    wait_until("it was tried again", async || attempts().await >= 2).await;
     let pause = "select 1000 * extract(epoch from due_at - now()) from mails where attempts = 10 and due_at < now() + interval '10 minutes'";
-    app.database.execute("update mails set attempts = 9, due_at = now()").await;
     wait_until("it is put off for long", async || {
+        // More than once: an attempt that is under way puts it off by what it had counted.
+        app.database.execute("update mails set attempts = 9, due_at = now() where attempts < 10").await;
         app.database.number(&format!("select coalesce(({pause}), 0)")).await > 200_000
     })
     .await;
