@@ -143,16 +143,23 @@ fn spend_rest(password: &Password, started: Duration, cost: u32) {
     /// A 64th of the whole: long enough to be measured, short enough to be part of the rest.
     const STEPS: u32 = 6;
     const CHEAPEST: u32 = 4;
-    let decoy = |cost| _ = password.verify(&PasswordHash::decoy(cost));
-    let gauge = cost.saturating_sub(STEPS).max(CHEAPEST);
-    let before = worked();
-    decoy(gauge);
-    let unit = worked().saturating_sub(before);
-    let takes = |at: u32| unit.mul_f64(f64::from(at).exp2() / f64::from(gauge).exp2());
-    let end = started + takes(cost);
+    // What comes before the first round and after the last takes about as long as one.
+    let rounds = |cost: u32| 1.0 + f64::from(cost).exp2();
+    let timed = |cost| {
+        let before = worked();
+        _ = password.verify(&PasswordHash::decoy(cost));
+        worked().saturating_sub(before)
+    };
+    let mut gauge = cost.saturating_sub(STEPS).max(CHEAPEST);
+    let mut took = timed(gauge);
     for lower in (CHEAPEST..cost).rev() {
-        if worked() + takes(lower) <= end {
-            decoy(lower);
+        let takes = |at| took.mul_f64(rounds(at) / rounds(gauge));
+        if worked() + takes(lower) <= started + takes(cost) {
+            let lower_took = timed(lower);
+            if lower > gauge {
+                // The longer, the better it tells.
+                (gauge, took) = (lower, lower_took);
+            }
         }
     }
 }
