@@ -1,9 +1,8 @@
 //! Users as another system describes them: which columns there are, and how their values become good ones.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,6 +12,7 @@ use super::email::Email;
 use super::field::FieldError;
 use super::password::PasswordHash;
 use super::profile::{Profile, ProfileSchema};
+use super::repetition::{Key, Repetitions};
 use super::user::{Line, Role};
 
 /// What a file can tell of a user.
@@ -136,6 +136,21 @@ pub struct ImportedUser {
 }
 
 impl ImportedUser {
+    /// What of a line must not stand in another: its address and its id, as far as they are good.
+    pub fn keys(mut fields: Fields) -> impl Iterator<Item = Key> {
+        let email = email(fields.take(Column::Email)).ok();
+        let id = id(fields.take(Column::Id)).ok().flatten();
+        email.as_ref().map(Key::of_email).into_iter().chain(id.map(Key::of_id))
+    }
+
+    /// Notes the user, and tells in what an earlier one is repeated.
+    pub fn repeats(&self, repetitions: &mut Repetitions) -> Option<Broken> {
+        let by_email = repetitions.note(Key::of_email(&self.email));
+        let by_id = self.id.is_some_and(|id| repetitions.note(Key::of_id(id)));
+        let column = if by_email { Column::Email } else { Column::Id };
+        (by_email || by_id).then(|| Broken::new(column.as_str(), "is that of an earlier line"))
+    }
+
     /// Reads what a line says.
     ///
     /// # Errors
@@ -308,27 +323,6 @@ fn profile(value: Value, schema: Option<&ProfileSchema>) -> Result<Profile, Vec<
         value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => value,
     };
     Profile::parse(value, schema).map_err(|errors| errors.into_iter().map(Broken::from).collect())
-}
-
-/// What was in a file already: the second of two is a bad line. Takes some eighty bytes for each user, more than all else here.
-#[derive(Default)]
-pub struct Seen {
-    emails: HashSet<[u8; 16]>,
-    ids: HashSet<Uuid>,
-}
-
-impl Seen {
-    /// Notes a user, and tells in what it repeats an earlier one.
-    pub fn note(&mut self, user: &ImportedUser) -> Option<Broken> {
-        // Half of SHA-256: nobody finds two addresses with the same.
-        let hash = digest(&SHA256, user.email.as_str().as_bytes());
-        let half = hash.as_ref().first_chunk().copied().unwrap_or_default();
-        let new_email = self.emails.insert(half);
-        let new_id = user.id.is_none_or(|id| self.ids.insert(id));
-        let repeated = if new_email { Column::Id } else { Column::Email };
-        let rule = "is that of an earlier line";
-        (!(new_email && new_id)).then(|| Broken::new(repeated.as_str(), rule))
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod place;
 pub mod profile;
 pub mod profile_claims;
 pub mod refresh_token;
+pub mod repetition;
 pub mod revocation;
 pub mod secret;
 pub mod secret_list;

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use crate::domain::imported::{Broken, Column, Fields, ImportedUser, Seen};
+use crate::domain::imported::{Broken, Column, Fields, ImportedUser};
 use crate::domain::profile::ProfileSchema;
+use crate::domain::repetition::{Repetitions, Sieve};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,8 @@ impl UserFile {
         }
     }
 
-    /// Reads it from its beginning, or a pipe from where it is, and checks every line.
+    /// Reads it from its beginning, or a pipe from where it is, and checks every line. A file is read once more before, to know
+    /// what may be there twice without remembering everybody; for a pipe everybody is remembered.
     ///
     /// # Errors
     /// [`FileError`], here for the line of names and later for what cannot be read on after.
@@ -118,27 +120,44 @@ impl UserFile {
         &'a mut self,
         schema: Option<&'a ProfileSchema>,
     ) -> Result<impl Iterator<Item = Result<Line, FileError>> + 'a, FileError> {
-        let reader: Box<dyn BufRead + 'a> = match &mut self.input {
+        let mut repetitions = match self.input {
+            Input::File(..) => self.sift()?,
+            Input::Stream(_) => Repetitions::default(),
+        };
+        Ok(self.raw()?.map(move |raw| {
+            let Raw { number, position, fields } = raw?;
+            let user = fields.and_then(|fields| ImportedUser::parse(fields, schema));
+            let user = user.and_then(|user| match user.repeats(&mut repetitions) {
+                Some(repeated) => Err(vec![repeated]),
+                None => Ok(user),
+            });
+            Ok(Line { number, position, user })
+        }))
+    }
+
+    /// What may be there twice.
+    fn sift(&mut self) -> Result<Repetitions, FileError> {
+        let mut sieve = Sieve::default();
+        for raw in self.raw()? {
+            // What ends the reading here ends it again, and with a number, when the lines are checked.
+            let Ok(Raw { fields, .. }) = raw else { break };
+            fields.into_iter().flat_map(ImportedUser::keys).for_each(|key| sieve.meet(key));
+        }
+        Ok(sieve.repetitions())
+    }
+
+    fn raw(&mut self) -> Result<Box<dyn Iterator<Item = Result<Raw, FileError>> + '_>, FileError> {
+        let reader: Box<dyn BufRead + '_> = match &mut self.input {
             Input::File(file, _) => {
                 file.rewind().map_err(FileError::Io)?;
                 Box::new(BufReader::new(file))
             }
             Input::Stream(stream) => Box::new(BufReader::new(stream)),
         };
-        let raw: Box<dyn Iterator<Item = Result<Raw, FileError>> + 'a> = match self.format {
+        Ok(match self.format {
             Format::Csv => Box::new(csv::Records::new(reader, &self.ignored)?),
             Format::JsonLines => Box::new(json_lines::Lines::new(reader, &self.ignored)),
-        };
-        let mut seen = Seen::default();
-        Ok(raw.map(move |raw| {
-            let Raw { number, position, fields } = raw?;
-            let user = fields.and_then(|fields| ImportedUser::parse(fields, schema));
-            let user = user.and_then(|user| match seen.note(&user) {
-                Some(repeated) => Err(vec![repeated]),
-                None => Ok(user),
-            });
-            Ok(Line { number, position, user })
-        }))
+        })
     }
 }
 
