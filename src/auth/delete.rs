@@ -46,9 +46,13 @@ pub(super) async fn delete_account(
     user_id: Uuid,
     sender: &Sender,
 ) -> Result<bool, store::Error> {
-    let Some(email) = users::delete(transaction, user_id).await? else { return Ok(false) };
+    let Some(user) = users::find(transaction, user_id).await? else { return Ok(false) };
+    // Before the account: whoever makes a token for one of them holds the mail and waits for the account.
+    mails::delete_of_user(transaction, user_id, &user.email).await?;
+    if !users::delete(transaction, user_id).await? {
+        return Ok(false);
+    }
     deleted_users::insert(transaction, user_id).await?;
-    mails::delete_of_user(transaction, user_id, &email).await?;
     events::insert(transaction, &Event::of_account(Kind::AccountDeleted, user_id), sender).await?;
     Ok(true)
 }

@@ -60,11 +60,13 @@ impl Auth {
                     (Kind::EmailVerified, [Purpose::VerifyEmail].as_slice())
                 }
             };
+            let before = users::find(transaction, user_id).await?;
             users::verify_email(transaction, user_id, &found.email).await?;
             verifications::delete_all(transaction, user_id, spent).await?;
             let event = Event::of_account(kind, user_id);
             events::insert(transaction, &event, sender).await?;
-            if kind == Kind::EmailChanged {
+            // One that never was shown to be the owner's is a stranger's.
+            if kind == Kind::EmailChanged && before.is_some_and(|user| user.email_verified_at.is_some()) {
                 let mut details = super::mailing::details(sender);
                 details.new_email = Some(found.email);
                 let recipient = &found.current_email;

@@ -100,6 +100,8 @@ impl Hashing {
                 }
                 stored => {
                     spend(&password, stored.and_then(|stored| stored.cost()), cost);
+                    // Two for a password that another system's hash would be compared with in two forms.
+                    (1..password.forms()).for_each(|_| spend(&password, None, cost));
                     Ok(Comparison::Wrong)
                 }
             }
@@ -152,9 +154,9 @@ fn spend_rest(password: &Password, started: Duration, cost: u32) {
     };
     let mut gauge = cost.saturating_sub(STEPS).max(CHEAPEST);
     let mut took = timed(gauge);
-    for lower in (CHEAPEST..cost).rev() {
+    for lower in (CHEAPEST..=cost).rev() {
         let takes = |at| took.mul_f64(rounds(at) / rounds(gauge));
-        if worked() + takes(lower) <= started + takes(cost) {
+        if worked() + takes(lower) <= started + takes(cost) * password.forms() {
             let lower_took = timed(lower);
             if lower > gauge {
                 // The longer, the better it tells.

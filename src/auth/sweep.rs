@@ -66,11 +66,17 @@ impl Sweep {
         let started = Instant::now();
         let mut removed = Removed::default();
         // Small tables first: the walk through the sessions may take all the time there is.
-        while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS {}
-        while rested(store.run(async |client| verifications::sweep(client, ROWS).await)).await? == ROWS {}
+        while rested(store.run(async |client| throttles::sweep(client, ROWS).await)).await? == ROWS
+            && started.elapsed() < limit
+        {}
+        while rested(store.run(async |client| verifications::sweep(client, ROWS).await)).await? == ROWS
+            && started.elapsed() < limit
+        {}
         // Longer than an access token can live.
         let kept = self.sessions.kept_after_end;
-        while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS {}
+        while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS
+            && started.elapsed() < limit
+        {}
         let mut next = Some(0);
         while let Some(from) = next.filter(|_| started.elapsed() < limit) {
             let step = async |client: &mut _| sessions::sweep(client, from, PAGES, &self.sessions).await;

@@ -43,7 +43,15 @@ pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), 
     query_opt(client, sql, &parameters).await.map(drop)
 }
 
-/// Queues a notice to the address that an account has at this moment; nothing if there is no such account. Belongs in the
+/// Whether the user `u` is to be told of one more thing: whoever has the password can make the same happen again and again, and
+/// all mails share one queue. What happened is in the events in any case.
+pub(super) const WITHIN_REASON: &str = "(select count(*) from events e
+    where e.user_id = u.id and e.occurred_at > clock_timestamp() - interval '1 hour'
+      and e.kind in ('password_changed', 'password_reset', 'refresh_token_replayed')) <= 20";
+
+/// Queues a notice to the address that an account has at this moment; nothing if there is no such account, if the address never
+/// was shown to be its owner's (it may be a stranger's, whom only the mail that finds that out may reach), or if there were too
+/// many. Belongs in the
 /// transaction that does what it tells of: where the account is deleted, before its row goes.
 ///
 /// # Errors
@@ -54,11 +62,21 @@ pub async fn insert_notice(
     user_id: Uuid,
     details: &MailDetails,
 ) -> Result<(), Error> {
-    let sql = "insert into mails (id, kind, recipient, user_id, details) select $1, $2, email, id, $4 from users where id = $3";
+    let sql = format!(
+        "insert into mails (id, kind, recipient, user_id, details)
+         select $1, $2, email, id, $4 from users u
+         where id = $3 and (email_verified_at is not null or $5) and {WITHIN_REASON}"
+    );
     let details = serde_json::to_value(details).map_err(|error| Error::Bug(error.into()))?;
-    let parameters: [Parameter<'_>; 4] =
-        [(&Uuid::new_v4(), Type::UUID), (&kind.as_str(), Type::TEXT), (&user_id, Type::UUID), (&details, Type::JSONB)];
-    query_opt(client, sql, &parameters).await.map(drop)
+    let verifies = kind == MailKind::VerifyEmail;
+    let parameters: [Parameter<'_>; 5] = [
+        (&Uuid::new_v4(), Type::UUID),
+        (&kind.as_str(), Type::TEXT),
+        (&user_id, Type::UUID),
+        (&details, Type::JSONB),
+        (&verifies, Type::BOOL),
+    ];
+    query_opt(client, &sql, &parameters).await.map(drop)
 }
 
 /// Takes mails that are due, at most `limit`, for as long as `claim`: until then nobody else tries them.
@@ -152,12 +170,13 @@ pub async fn delete_of_kind(transaction: &Transaction<'_>, user_id: Uuid, kind: 
     query_opt(transaction, sql, &parameters).await.map(drop)
 }
 
-/// Removes what waits for an account that has just gone, but for the mail that tells of it.
+/// Removes the tokens that wait for an account that is about to go. What tells of something is still to be told.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn delete_of_user(transaction: &Transaction<'_>, user_id: Uuid, email: &str) -> Result<(), Error> {
-    let sql = "delete from mails where (user_id = $1 or recipient = $2) and kind <> 'account_deleted'";
+    let sql = "delete from mails where (user_id = $1 or recipient = $2)
+                 and kind in ('verify_email', 'reset_password', 'change_email')";
     let parameters: [Parameter<'_>; 2] = [(&user_id, Type::UUID), (&email, Type::TEXT)];
     query_opt(transaction, sql, &parameters).await.map(drop)
 }

@@ -306,6 +306,7 @@ mod tests {
             (format!("scrypt:262144:8:1$salt${}", "00".repeat(64)), "128 MiB"),
             (format!("scrypt:131072:8:5$salt${}", "00".repeat(64)), "N·r·p"),
             (format!("scrypt:16384:4294967295:4294967295$salt${}", "00".repeat(64)), "128 MiB"),
+            (format!("scrypt:2:1:2097152$salt${}", "00".repeat(64)), "128 MiB"),
             (format!("scrypt:1000:8:1$salt${}", "00".repeat(64)), "no whole hash"),
             (format!("scrypt:1024:8:0$salt${}", "00".repeat(64)), "no whole hash"),
             (format!("$scrypt$ln=63,r=8,p=1${salt}${digest}"), "128 MiB"),

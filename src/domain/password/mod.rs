@@ -75,9 +75,17 @@ impl Password {
     #[must_use]
     pub fn verify(&self, hash: &PasswordHash) -> bool {
         match hash.bcrypt() {
+            // The bound first: a cost of 31 takes days.
+            Some(bcrypt) if work::Bcrypt::parse(bcrypt, OWN_COSTS).is_err() => false,
             Some(bcrypt) => bcrypt::non_truncating_verify(self.digest(), bcrypt).unwrap_or(false),
             None => Foreign::from_stored(hash.as_stored()).is_some_and(|foreign| self.is_behind(&foreign)),
         }
+    }
+
+    /// How many texts another system's hash is compared with.
+    #[must_use]
+    pub fn forms(&self) -> u32 {
+        1 + u32::from(self.typed.is_some())
     }
 
     /// Whether another system hashed this password: as it was typed, or else as most keyboards would have typed it.
@@ -259,6 +267,13 @@ mod tests {
         for stored in ["", "nonsense", "{hmac-sha256}", "{hmac-sha256}$2b$04$short", "$2b$04$abcdefghijklmnopqrstuu"] {
             assert!(!Password::claimed("").verify(&PasswordHash::from_stored(stored.into())), "{stored}");
         }
+    }
+
+    #[test]
+    fn a_hash_that_would_take_days_opens_to_nobody_at_once() {
+        let hash = Password::claimed("correct horse").hash(COST).unwrap();
+        let dear = hash.as_stored().replace("$2b$04$", "$2b$31$");
+        assert!(!Password::claimed("correct horse").verify(&PasswordHash::from_stored(dear)));
     }
 
     #[test]

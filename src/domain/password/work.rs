@@ -135,8 +135,12 @@ impl Work {
     pub(super) fn scrypt(log_n: u32, r: u32, p: u32, salt: Vec<u8>, digest: Vec<u8>) -> Result<Self, Rule> {
         const TOO_DEAR: &str = "is scrypt that takes more than 128 MiB, or N·r·p above 4,194,304";
         let n = 1_u64.checked_shl(log_n).filter(|n| (2..=MOST_BLOCKS).contains(n)).ok_or(TOO_DEAR)?;
-        let memory = n.checked_mul(u64::from(r)).filter(|blocks| *blocks <= u64::from(MOST_KIB) * 8).ok_or(TOO_DEAR)?;
-        memory.checked_mul(u64::from(p)).filter(|blocks| *blocks <= MOST_BLOCKS).ok_or(TOO_DEAR)?;
+        let (r64, p64) = (u64::from(r), u64::from(p));
+        let memory = n.saturating_add(p64).saturating_mul(r64);
+        let blocks = n.saturating_mul(r64).saturating_mul(p64);
+        if memory > u64::from(MOST_KIB) * 8 || blocks > MOST_BLOCKS {
+            return Err(TOO_DEAR.into());
+        }
         let log_n = u8::try_from(log_n).map_err(|_large| TOO_DEAR)?;
         let Ok(params) = scrypt::Params::new(log_n, r, p) else { return malformed() };
         check_salt(&salt)?;

@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
 use crate::store::events::RECORD;
+use crate::store::mails::WITHIN_REASON;
 use crate::store::{Error, Statements, query_opt, users};
 
 /// A genuine refresh token as a client presents it.
@@ -52,7 +53,8 @@ fn statement(profile: &str) -> String {
     format!(
         "with current as (
           select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
-                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at, {profile} as profile
+                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at,
+                 u.email_verified_at is not null as verified, {profile} as profile
           from sessions s join users u on u.id = s.user_id
           where s.user_id = $1 and s.id = $2
           for update of s
@@ -93,7 +95,8 @@ fn statement(profile: &str) -> String {
           insert into mails (id, kind, recipient, user_id, details)
           select gen_random_uuid(), 'session_replayed', email, user_id,
                  jsonb_strip_nulls(jsonb_build_object('ip_address', host($11), 'device', device))
-          from decided where verdict = 'replay' and $13
+          from decided where verdict = 'replay' and $13 and verified
+            and (select {WITHIN_REASON} from users u where u.id = decided.user_id)
         )
         select verdict, user_id, id, email, role, profile, created_at, secret_hash, now,
                least(expires_at, case verdict when 'rotate' then now else rotated_at end

@@ -78,12 +78,11 @@ pub async fn set_role(transaction: &Transaction<'_>, id: Uuid, role: Role) -> Re
     query_opt(transaction, sql, &[(&id, Type::UUID), (&role.as_str(), Type::TEXT)]).await.map(drop)
 }
 
-/// Deletes a user, with the sessions and verifications that refer to the row, and gives the address it had; none if there is
-/// no such user. Waits for whatever is being done with them.
+/// Deletes a user, with the sessions and verifications that refer to the row, and says whether there was one. Waits for whatever is being done with them.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<String>, Error> {
-    let row = query_opt(transaction, "delete from users where id = $1 returning email", &[(&id, Type::UUID)]).await?;
-    Ok(row.map(|row| row.try_get("email")).transpose()?)
+pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<bool, Error> {
+    let row = query_opt(transaction, "delete from users where id = $1 returning true", &[(&id, Type::UUID)]).await?;
+    Ok(row.is_some())
 }

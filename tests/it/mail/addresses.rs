@@ -71,6 +71,7 @@ async fn ask_for_change(account: &Account, password: &str, new_email: &str) -> c
 async fn an_address_changes_when_the_new_one_answers_and_the_old_one_is_told() {
     let (app, server) = start().await;
     let mut account = app.register("ada@example.com").await;
+    app.database.execute("update users set email_verified_at = now()").await;
     super::ask_for_reset(&app.anonymous(), "ada@example.com").await;
     let reset = server.mail_about("ada@example.com", "Set a new password").await.token();
     assert_eq!(ask_for_change(&account, PASSWORD, "Lovelace@example.org").await.status, 202);
@@ -134,6 +135,7 @@ async fn replay(app: &TestApp, account: &Account) {
 async fn a_replay_is_told_to_the_owner() {
     let (app, server) = start().await;
     app.register("ada@example.com").await;
+    app.database.execute("update users set email_verified_at = now()").await;
     let login = json!({"email": "ada@example.com", "password": PASSWORD, "label": "Ada's phone"});
     let answer = app.anonymous().post("/api/auth/login", login).await;
     replay(&app, &Account::of(app.anonymous(), "ada@example.com", &answer)).await;
@@ -184,7 +186,33 @@ async fn a_change_of_address_that_somebody_asked_for_ends_with_the_password_they
 async fn the_owner_of_a_deleted_account_is_told() {
     let (app, server) = start().await;
     let account = app.register("ada@example.com").await;
+    app.database.execute("update users set email_verified_at = now()").await;
     let deleted = account.call(Method::DELETE, "/api/auth/me", json!({ "password": PASSWORD })).await;
     assert_eq!(deleted.status, 204, "{deleted:?}");
     server.mail_about("ada@example.com", "Your account was deleted").await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_known_to_be_its_owners_is_told_nothing_and_nobody_too_much() {
+    let (app, server) = start().await;
+    let stranger = app.register("victim@example.com").await;
+    let owner = app.register("ada@example.com").await;
+    let verified = "update users set email_verified_at = now() where email = 'ada@example.com'";
+    let events = "insert into events (user_id, kind, outcome)
+                  select id, 'password_changed', 'success' from users, generate_series(1, 21) where email = 'ada@example.com'";
+    app.database.execute(&format!("{verified}; {events}")).await;
+    for account in [&stranger, &owner] {
+        let change = json!({"current_password": PASSWORD, "new_password": "a password that is new"});
+        assert_eq!(account.call(Method::POST, "/api/auth/password", change).await.status, 200);
+        replay(&app, account).await;
+    }
+    let again = json!({"email": "victim@example.com", "password": "a password that is new"});
+    let answer = app.anonymous().post("/api/auth/login", again).await;
+    let stranger = Account::of(app.anonymous(), "victim@example.com", &answer);
+    let body = json!({"password": "a password that is new"});
+    assert_eq!(stranger.call(Method::DELETE, "/api/auth/me", body).await.status, 204);
+
+    wait_until("all is sent", async || app.database.number("select count(*) from mails").await == 0).await;
+    let subjects: Vec<String> = server.received().iter().map(|mail| mail.header("Subject").to_owned()).collect();
+    assert!(subjects.iter().all(|subject| subject == "Please confirm your e-mail address"), "{subjects:?}");
 }
