@@ -4,8 +4,11 @@ SHELL := /bin/sh
 CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman)
 
+# Folders whose tests need packages of npm.
+NPM_FOLDERS := clients/web
+
 .DEFAULT_GOAL := help
-.PHONY: help run test ways fixtures bench chaos siege fuzz lint deny fmt check image clean postgres
+.PHONY: help run test ways fixtures bench chaos siege fuzz lint deny fmt check image clean postgres packages
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +17,7 @@ run: ## Serve for development on http://127.0.0.1:8080, with a Postgres of its o
 	@[ -n "$$DATABASE_URL" ] || $(MAKE) --no-print-directory postgres
 	$(CARGO) run --locked -- dev
 
-test: postgres ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
+test: postgres packages ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
 	$(CARGO) test --locked
 
 ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and with a role that only serves
@@ -85,3 +88,12 @@ postgres:
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; else exit 0; fi; \
 	echo "No PostgreSQL server programs found. Installing them: apt-get install postgresql"; \
 	$$sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q -y --no-install-recommends postgresql
+
+# What npm installs for the tests of clients and examples, where Node is on this machine; without it those tests say loudly
+# that they were left out.
+packages:
+	@command -v node >/dev/null && command -v npm >/dev/null || exit 0; \
+	for folder in $(NPM_FOLDERS); do \
+	  [ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] && continue; \
+	  echo "Installing what $$folder needs: npm ci"; \
+	  npm ci --prefix $$folder --no-fund --no-audit || exit 1; touch $$folder/node_modules/.package-lock.json; done
