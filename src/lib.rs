@@ -8,6 +8,7 @@ pub mod auth;
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod figures;
 pub mod http;
 pub mod mail;
 pub mod secret_file;

@@ -1,5 +1,6 @@
 //! Wires settings into a running server, so that `auth` and `http` need not know where they come from.
 
+mod metrics;
 mod upkeep;
 
 use std::net::SocketAddr;
@@ -13,24 +14,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::auth::sweep::Sweep;
-use crate::auth::{Auth, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
+use crate::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
 use crate::config::Settings;
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
+use crate::figures::Figures;
 use crate::http::browser::Browsers;
 use crate::http::client_address::Proxies;
 use crate::http::connections::{self, Connections};
-use crate::http::{self, ShuttingDown, Surroundings};
+use crate::http::{self, Measures, ShuttingDown, Surroundings};
 use crate::mail::{self, Outbox};
 use crate::store::migrations::MigrationError;
 use crate::store::{SetupError, Store};
-use upkeep::Upkeep;
+use upkeep::{Sweeps, Upkeep};
 
 /// A server that listens and is ready to be run.
 pub struct App {
     server: Server,
     address: SocketAddr,
+    metrics: Option<(Server, SocketAddr)>,
     connections: Connections,
     shutting_down: ShuttingDown,
     drain: Duration,
@@ -97,6 +100,7 @@ impl App {
             throttling: settings.throttling,
             turnstile: Turnstile::new(settings.database.pool_size, settings.database.wait_timeout),
             mailing,
+            counts: Counters::default(),
         });
         let name = format!("{} port {}", settings.server.host, settings.server.port);
         let shutting_down = ShuttingDown::default();
@@ -106,6 +110,7 @@ impl App {
             browsers: Browsers { allowed_origins: settings.allowed_origins, secure_cookie: settings.secure_cookie },
             https: public_url.starts_with("https://"),
             shutting_down: shutting_down.clone(),
+            measures: Measures::default(),
         });
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -114,6 +119,17 @@ impl App {
         // The pool's, those of each worker's runtime, and what a process has anyway: a log, listeners, the resolver's.
         let other_files = 100 + settings.database.pool_size + 4 * workers;
         let connections = Connections::new(settings.server.max_connections, other_files);
+        let sweeps = Sweeps::default();
+        let mut figures = Figures::default();
+        metrics::enter_process(&mut figures);
+        outside.measures.enter_figures(&mut figures);
+        connections.enter_figures(&mut figures);
+        auth.enter_figures(&mut figures);
+        sweeps.enter_figures(&mut figures);
+        if let Some(outbox) = &outbox {
+            outbox.enter_figures(&mut figures);
+        }
+        let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
         let (state, newcomers) = (auth.clone(), connections.clone());
         let factory = move || {
             ActixApp::new()
@@ -141,6 +157,7 @@ impl App {
         Ok(Self {
             server,
             address,
+            metrics,
             connections,
             shutting_down,
             drain: settings.server.drain,
@@ -152,6 +169,7 @@ impl App {
                 sweep: Sweep { sessions: settings.sessions, events_kept: settings.events_kept },
                 sweep_every: settings.sweep_every,
                 outbox,
+                sweeps,
             },
         })
     }
@@ -160,6 +178,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where Prometheus may ask, if anywhere.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
     }
 
     /// The database, for whoever wants to look at the pool.
@@ -181,6 +205,12 @@ impl App {
     /// [`AppError`]; a migration that fails stops the server.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         tracing::info!(address = %self.address, "listening");
+        let measuring = self.metrics.map(|(server, address)| {
+            tracing::info!(%address, "metrics at /metrics");
+            let handle = server.handle();
+            tokio::spawn(server);
+            handle
+        });
         let handle = self.server.handle();
         let mut serving = tokio::spawn(self.server);
         let mut sending = None;
@@ -203,6 +233,9 @@ impl App {
         }
         tracing::info!("stopping; requests in flight may finish");
         handle.stop(true).await;
+        if let Some(measuring) = measuring {
+            measuring.stop(false).await;
+        }
         if let Some(sending) = sending {
             sending.end().await;
         }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::AppError;
-use crate::auth::sweep::Sweep;
+use crate::auth::Error;
+use crate::auth::sweep::{Removed, Sweep};
 use crate::config::Database;
 use crate::domain::access_token::LEEWAY;
+use crate::figures::{Counts, Figures, count, counts_of};
 use crate::mail::{Outbox, Running};
 use crate::store::Store;
 use crate::store::migrations::{MigrationError, migrate};
@@ -28,6 +30,34 @@ pub(super) struct Upkeep {
     /// Zero for never.
     pub(super) sweep_every: Duration,
     pub(super) outbox: Option<Outbox>,
+    pub(super) sweeps: Sweeps,
+}
+
+/// What is counted of sweeps.
+pub(super) struct Sweeps {
+    runs: Counts<1>,
+    rows: Counts<1>,
+}
+
+impl Default for Sweeps {
+    fn default() -> Self {
+        Self { runs: counts_of("outcome", &["done", "failed"]), rows: counts_of("table", &["sessions", "events"]) }
+    }
+}
+
+impl Sweeps {
+    pub(super) fn enter_figures(&self, figures: &mut Figures) {
+        figures.enter("sweeps", "Searches for rows that are old enough to go, by outcome.", self.runs.clone());
+        figures.enter("swept_rows", "Rows that were removed because they were old enough.", self.rows.clone());
+    }
+
+    fn count(&self, swept: &Result<Removed, Error>) {
+        count(&self.runs, "outcome", if swept.is_ok() { "done" } else { "failed" });
+        let Ok(removed) = swept else { return };
+        for (table, rows) in [("sessions", removed.sessions), ("events", removed.events)] {
+            self.rows.get_or_create(&[("table", table.into())]).inc_by(rows.unsigned_abs());
+        }
+    }
 }
 
 impl Upkeep {
@@ -42,7 +72,7 @@ impl Upkeep {
                 *sending = Some(outbox.start());
             }
             tokio::select! {
-                never = keep_swept(self.sweep, &self.store, self.sweep_every) => return never,
+                never = keep_swept(self.sweep, &self.store, self.sweep_every, &self.sweeps) => return never,
                 () = self.store.found_not_set_up() => {}
             }
             tracing::warn!("the database is not as it was left; preparing it again");
@@ -52,7 +82,7 @@ impl Upkeep {
 }
 
 /// Sweeps whenever it is this process's turn.
-async fn keep_swept(sweep: Sweep, store: &Store, every: Duration) -> AppError {
+async fn keep_swept(sweep: Sweep, store: &Store, every: Duration, sweeps: &Sweeps) -> AppError {
     if every.is_zero() {
         return std::future::pending().await;
     }
@@ -60,9 +90,10 @@ async fn keep_swept(sweep: Sweep, store: &Store, every: Duration) -> AppError {
         // Not at the same moment in every process, nor in the busy seconds after a start.
         let pause = every.min(LOOK_FOR_TURN);
         tokio::time::sleep(pause.mul_f64(0.5 + jitter())).await;
-        match sweep.in_turn(store, every).await {
-            Ok(Some(removed)) => tracing::info!(sessions = removed.sessions, events = removed.events, "swept old rows"),
-            Ok(None) => {}
+        let Some(swept) = sweep.in_turn(store, every).await.transpose() else { continue };
+        sweeps.count(&swept);
+        match swept {
+            Ok(removed) => tracing::info!(sessions = removed.sessions, events = removed.events, "swept old rows"),
             Err(error) => tracing::warn!(error = chain(&error), "old rows were not swept; they wait for the next turn"),
         }
     }

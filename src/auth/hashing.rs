@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
 use crate::domain::password::{Password, PasswordHash};
 use crate::domain::throttle::Trier;
+use crate::figures::{Figures, Histogram, durations, observe};
 
 /// A pool of one core less than there are (at least one), with a bounded queue in front.
 pub struct Hashing {
@@ -19,6 +20,16 @@ pub struct Hashing {
     kept_places: Arc<Semaphore>,
     /// Hashes running.
     cores: Arc<Semaphore>,
+    sizes: Sizes,
+    /// For a core.
+    waits: Histogram,
+}
+
+/// How many there are in all.
+#[derive(Clone, Copy)]
+struct Sizes {
+    places: usize,
+    cores: usize,
 }
 
 /// A place in the queue, kept as long as this lives.
@@ -45,7 +56,36 @@ impl Hashing {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         let places = cores + queue;
-        Self { cost, places: semaphore(places), kept_places: semaphore(places), cores: semaphore(cores) }
+        Self {
+            cost,
+            places: semaphore(places),
+            kept_places: semaphore(places),
+            cores: semaphore(cores),
+            sizes: Sizes { places, cores },
+            waits: durations(),
+        }
+    }
+
+    /// Enters what is measured of the queue.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        let Sizes { places, cores } = self.sizes;
+        let (strangers, others) = (Arc::clone(&self.places), Arc::clone(&self.kept_places));
+        let depths = move || {
+            let taken = |semaphore: &Semaphore| places.saturating_sub(semaphore.available_permits());
+            [("stranger", taken(&strangers)), ("known", taken(&others))]
+        };
+        figures.enter_levels(
+            ("password_queue_depth", "Sign-ins that have a place in the queue of passwords, those being hashed too."),
+            "line",
+            depths,
+        );
+        let running = Arc::clone(&self.cores);
+        figures.enter_levels(
+            ("password_hashes_running", "Passwords that are being hashed at this moment."),
+            "",
+            move || [("", cores.saturating_sub(running.available_permits()))],
+        );
+        figures.enter("password_wait_seconds", "How long a password waited for a core.", self.waits.clone());
     }
 
     /// Takes a place in the queue.
@@ -110,7 +150,9 @@ impl Hashing {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let started = Instant::now();
         let core = Arc::clone(&self.cores).acquire_owned().await.map_err(Error::internal)?;
+        observe(&self.waits, started.elapsed());
         let work = move || {
             // Held by the work itself: a caller who goes away does not make room for more than the cores can do.
             let _held = core;

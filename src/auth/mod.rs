@@ -43,6 +43,7 @@ use crate::domain::profile::ProfileSchema;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenText};
 use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
+use crate::figures::{Counter, Counts, Figures, counts_of};
 use crate::store::{self, Store};
 pub use check::Gate;
 pub use client_token::{ClientLogin, ClientToken};
@@ -86,6 +87,20 @@ pub struct Auth {
     pub turnstile: Turnstile,
     /// That mail is sent; none where it is not.
     pub mailing: Option<Mailing>,
+    /// What is counted of refreshes and tries.
+    pub counts: Counters,
+}
+
+/// What the use cases count.
+pub struct Counters {
+    refreshes: Counts<1>,
+    throttled: Counter,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { refreshes: counts_of("verdict", &refresh::VERDICTS), throttled: Counter::default() }
+    }
 }
 
 /// What a client gets to keep a session going.
@@ -201,6 +216,15 @@ impl Auth {
     /// [`Error::AccessTokenExpired`] or [`Error::AccessTokenInvalid`].
     pub fn authenticate(&self, access_token: &str) -> Result<Claims, Error> {
         Ok(self.keys.current().access_tokens.verify(access_token)?)
+    }
+
+    /// Enters what is measured of the use cases, and of what they use.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        let Counters { refreshes, throttled } = &self.counts;
+        figures.enter("refresh", "Refreshes, by what the token was worth.", refreshes.clone());
+        figures.enter("throttled", "Tries that the limits on guessing held back.", throttled.clone());
+        self.hashing.enter_figures(figures);
+        self.store.enter_figures(figures);
     }
 
     /// Whether requests can be served.

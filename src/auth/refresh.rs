@@ -5,7 +5,13 @@ use super::{Auth, Error, Tokens};
 use crate::domain::event::{Event, Kind};
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::Sender;
+use crate::figures::count;
 use crate::store::sessions::{self, Presented, Refreshed};
+
+/// What a token may turn out to be worth: [`Refreshed`] in one word, `invalid` for one that was never issued, `failed` when the
+/// database did not say.
+pub(super) const VERDICTS: [&str; 8] =
+    ["rotate", "repeat", "replay", "ended", "expired", "unknown", "invalid", "failed"];
 
 /// What a client gives for new tokens.
 pub struct Refresh<'a> {
@@ -24,15 +30,20 @@ impl Auth {
     /// [`Error::DatabaseUnavailable`].
     pub async fn refresh(&self, refresh: Refresh<'_>, sender: &Sender) -> Result<Tokens, Error> {
         let keys = self.keys.current();
-        let token = keys.refresh_keys.parse(refresh.refresh_token).ok_or(Error::RefreshTokenInvalid)?;
-        let successors = keys.refresh_keys.successors(&token).ok_or(Error::RefreshTokenInvalid)?;
+        let token = keys.refresh_keys.parse(refresh.refresh_token);
+        let known = token.and_then(|token| Some((keys.refresh_keys.successors(&token)?, token)));
+        let Some((successors, token)) = known else {
+            self.count("invalid");
+            return Err(Error::RefreshTokenInvalid);
+        };
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
         let (mails, with_profile) = (self.mailing.is_some(), keys.access_tokens.need_profile());
         let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails, with_profile };
         let refreshed =
-            self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await?;
+            self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await;
+        self.count(refreshed.as_ref().map_or("failed", Refreshed::verdict));
 
-        let (session, successor) = match refreshed {
+        let (session, successor) = match refreshed? {
             Refreshed::Rotated(session) => (session, Some(successors.newest())),
             Refreshed::Repeated(session, hash) => {
                 // A lost answer, or somebody who was quick: the address tells them apart.
@@ -51,5 +62,9 @@ impl Auth {
         };
         let successor = successor.ok_or_else(|| Error::internal("the row holds a successor of other keys"))?;
         keys.tokens(session, successor)
+    }
+
+    fn count(&self, verdict: &'static str) {
+        count(&self.counts.refreshes, "verdict", verdict);
     }
 }

@@ -99,6 +99,7 @@ impl Auth {
         };
         let ip_address = sender.ip_address.map(|address| address.to_string());
         tracing::warn!(ip_address, seconds = wait.as_secs(), "too many tries; held back");
+        self.counts.throttled.inc();
         Err(Error::RateLimited(wait))
     }
 }

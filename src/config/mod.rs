@@ -111,6 +111,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         r.warn("throttle.enabled is false: passwords can be guessed as fast as they can be hashed; fit for tests only");
     }
     let mail = mail::read_mail(r);
+    let metrics = r.socket_address("metrics.address");
     let log = read_log(r);
     Some(Settings {
         server,
@@ -127,6 +128,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         password,
         throttling,
         mail,
+        metrics,
         log,
     })
 }

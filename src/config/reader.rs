@@ -1,6 +1,7 @@
 //! Turns found values into checked ones, and notes every problem on the way instead of stopping at the first.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -150,6 +151,18 @@ impl Reader {
             self.bad_value(key, "an address such as https://auth.example.com");
         }
         Some(text)
+    }
+
+    /// An address and a port to listen on; none if the text is empty.
+    pub(super) fn socket_address(&mut self, key: &str) -> Option<SocketAddr> {
+        let text = self.raw(key);
+        if text.is_empty() {
+            return None;
+        }
+        let address = text.parse();
+        address
+            .map_err(|_no_address| self.bad_value(key, "an address and a port, such as 127.0.0.1:9464 or [::1]:9464"))
+            .ok()
     }
 
     /// The text of the file that is named; none if none is.

@@ -1,5 +1,6 @@
 //! What an operator can choose.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub throttling: bool,
     /// How mails leave, if they do.
     pub mail: Option<Mail>,
+    /// Where Prometheus may ask, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// What to log and how.
     pub log: Log,
 }

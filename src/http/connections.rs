@@ -20,6 +20,8 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::figures::Figures;
+
 /// How long the first head of a connection may take.
 pub const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection is kept for the next request: longer than proxies keep theirs (a minute is usual), so that it is
@@ -86,6 +88,13 @@ impl Connections {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Enters how many are open.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        let line = Arc::clone(&self.line);
+        let open = move || [("", locked(&line).open)];
+        figures.enter_levels(("http_connections", "Connections of clients that are open."), "", open);
     }
 
     /// Takes a new connection in, at the cost of the one that has been silent the longest if there are too many.

@@ -50,7 +50,8 @@ pub async fn around(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let request_id = request_id(&request);
-    let span = tracing::info_span!("request", request_id, method = %request.method());
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", request_id, %method);
     let started = Instant::now();
     let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
     let client = request.peer_addr().map(|peer| outside.proxies.client(peer.ip(), request.headers()));
@@ -65,15 +66,20 @@ pub async fn around(
         let answer = finish(answering.await, &id, https)?;
         let route = answer.request().match_pattern().unwrap_or_default();
         log(&route, answer.status(), client, started);
-        Ok::<_, Error>(answer)
+        Ok::<_, Error>((answer, route))
     };
     let mut answer = match rt::spawn(work.instrument(span.clone())).await {
-        Ok(answer) => answer?,
+        Ok(answered) => {
+            let (answer, route) = answered?;
+            outside.measures.answered(&method, &route, answer.status(), started);
+            answer
+        }
         Err(panicked) => {
             tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
             let mut response = ApiError::of(Code::Internal).respond(&request_id);
             mark(response.headers_mut(), &request_id, https);
             span.in_scope(|| log("", response.status(), client, started));
+            outside.measures.answered(&method, "", response.status(), started);
             return Err(actix_web::error::InternalError::from_response(panicked, response).into());
         }
     };

@@ -15,6 +15,7 @@ mod events;
 mod exchange;
 mod gateway;
 mod health;
+mod measures;
 mod part;
 mod sessions;
 mod token;
@@ -30,6 +31,7 @@ pub use admin::{DetailsBody, DirectoryBody};
 use browser::Browsers;
 use client_address::Proxies;
 pub use exchange::{ShuttingDown, around};
+pub use measures::Measures;
 
 /// Every route on one screen.
 pub fn routes(config: &mut ServiceConfig) {
@@ -105,6 +107,8 @@ pub struct Surroundings {
     pub https: bool,
     /// Whether the process is about to end.
     pub shutting_down: ShuttingDown,
+    /// What is measured of requests.
+    pub measures: Measures,
 }
 
 type Outside = web::Data<Surroundings>;

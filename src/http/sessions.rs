@@ -151,7 +151,9 @@ pub(super) async fn login(
     // A cookie says no more here than that the browser was signed in, so any page's will do.
     let refresh_token = refresh_token.or_else(|| outside.browsers.refresh_token(&request));
     let login = Login { email, password, label, refresh_token };
-    let signed_in = state.login(login, &sender(&request)).await?;
+    let signed_in = state.login(login, &sender(&request)).await.map_err(ApiError::from);
+    outside.measures.login(signed_in.as_ref().err());
+    let signed_in = signed_in?;
     Ok(answer_signed_in(StatusCode::OK, signed_in, transport, &outside.browsers))
 }
 

@@ -14,6 +14,7 @@ use lettre::address::Envelope;
 use tokio::sync::Notify;
 
 use crate::config::{self, MailServer};
+use crate::figures::{Counts, Figures};
 use crate::store::Store;
 pub use outbox::Running;
 use smtp::{Line, Smtp};
@@ -25,6 +26,8 @@ pub struct Outbox {
     carrier: Carrier,
     writer: Writer,
     wake: Arc<Notify>,
+    /// What became of mails, of which kind.
+    counts: Counts<2>,
 }
 
 /// Mails cannot be sent from this machine as the settings ask.
@@ -67,7 +70,16 @@ impl Outbox {
             MailServer::Smtp(server) => Carrier::Smtp(Smtp::new(server, &settings)?),
             MailServer::Folder(folder) => Carrier::Folder(folder.clone()),
         };
-        Ok(Self { store, carrier, writer: Writer::new(settings), wake })
+        Ok(Self { store, carrier, writer: Writer::new(settings), wake, counts: Counts::default() })
+    }
+
+    /// Enters what is counted of mails.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        figures.enter("mails", "Mails by kind, and what an attempt to send one came to.", self.counts.clone());
+    }
+
+    fn count(&self, kind: &'static str, outcome: &'static str) {
+        self.counts.get_or_create(&[("kind", kind.into()), ("outcome", outcome.into())]).inc();
     }
 }
 

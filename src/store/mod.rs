@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config;
+use crate::figures::{Figures, Histogram, durations, observe};
 use crate::telemetry::chain;
 pub use error::Error;
 pub use statements::{Connection, Statements, Transaction};
@@ -49,6 +50,8 @@ pub struct Store {
     /// Whether statements are prepared once for each connection.
     prepared: bool,
     not_set_up: Arc<Notify>,
+    /// For connections.
+    waits: Histogram,
 }
 
 /// Why there is no store.
@@ -113,7 +116,14 @@ impl Store {
             limit => limit + CLIENT_MARGIN,
         };
         let get_limit = settings.wait_timeout + settings.connect_timeout;
-        Ok(Self { pool, get_limit, call_limit, prepared: settings.prepared_statements, not_set_up: Arc::default() })
+        Ok(Self {
+            pool,
+            get_limit,
+            call_limit,
+            prepared: settings.prepared_statements,
+            not_set_up: Arc::default(),
+            waits: durations(),
+        })
     }
 
     /// Lends a connection to `work` for a bounded time.
@@ -162,7 +172,10 @@ impl Store {
     }
 
     async fn get(&self, limit: Duration) -> Result<Connection, Error> {
-        let client = tokio::time::timeout(limit, self.pool.get()).await.map_err(Error::unavailable)??;
+        let started = Instant::now();
+        let client = tokio::time::timeout(limit, self.pool.get()).await;
+        observe(&self.waits, started.elapsed());
+        let client = client.map_err(Error::unavailable)??;
         Ok(Connection { client, prepared: self.prepared })
     }
 
@@ -187,6 +200,27 @@ impl Store {
     #[must_use]
     pub fn call_limit(&self) -> Duration {
         self.call_limit
+    }
+
+    /// Enters what is measured of the pool.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        let pool = self.pool.clone();
+        let levels = move || {
+            let status = pool.status();
+            [("idle", status.available), ("busy", status.size.saturating_sub(status.available))]
+        };
+        figures.enter_levels(("database_connections", "Connections to the database that are open."), "state", levels);
+        let pool = self.pool.clone();
+        figures.enter_levels(
+            ("database_connection_waiters", "Requests that wait for a connection at this moment."),
+            "",
+            move || [("", pool.status().waiting)],
+        );
+        figures.enter(
+            "database_connection_wait_seconds",
+            "How long it took to get a connection, or to give up.",
+            self.waits.clone(),
+        );
     }
 
     /// How many connections there are, and how many of them are idle.

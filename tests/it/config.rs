@@ -53,12 +53,14 @@ fn all_problems_are_told_at_once_with_key_value_and_rule() {
         ("CLAVIGER__TYPO__TTL", "1s"),
         ("RUST_LOG", "info,=,"),
         ("PORT", "65536"),
+        ("CLAVIGER__METRICS__ADDRESS", "9464"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d"),
         ("JWT_SECRET", "short"),
         ("REFRESH_SECRET", ""),
     ]);
     for expected in [
-        "has 12 problem(s)",
+        "has 13 problem(s)",
+        "metrics.address (from CLAVIGER__METRICS__ADDRESS): \"9464\" is not an address and a port",
         "access_token.ttl (from CLAVIGER__ACCESS_TOKEN__TTL): \"10\" is not a duration",
         "refresh_token.grace (from CLAVIGER__REFRESH_TOKEN__GRACE): \"61s\" is not between 0s and 1m",
         "password.bcrypt_cost (from CLAVIGER__PASSWORD__BCRYPT_COST): \"three\" is not a whole number from 4 to 16",

@@ -34,6 +34,7 @@ mod hostile;
 mod import;
 mod key_rotation;
 mod mail;
+mod metrics;
 mod migrations;
 mod moving;
 mod operators;

@@ -45,6 +45,21 @@ pub enum Refreshed {
     Unknown,
 }
 
+impl Refreshed {
+    /// In one word, as figures have it.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::Rotated(_) => "rotate",
+            Self::Repeated(..) => "repeat",
+            Self::Replayed(_) => "replay",
+            Self::Ended(_) => "ended",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 // `now` is read after the lock was granted, once, so that every comparison and every column agree.
 static STATEMENT: LazyLock<String> = LazyLock::new(|| statement("null::jsonb"));
 static STATEMENT_WITH_PROFILE: LazyLock<String> = LazyLock::new(|| statement("u.profile"));

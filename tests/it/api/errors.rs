@@ -146,7 +146,7 @@ async fn health_is_live_without_the_database_and_ready_with_it() {
 #[actix_web::test]
 async fn a_panic_is_a_bug_that_only_its_request_suffers() {
     use actix_web::{App, HttpResponse, middleware::from_fn, test, web};
-    use claviger::http::{ShuttingDown, Surroundings, browser::Browsers, client_address::Proxies};
+    use claviger::http::{Measures, ShuttingDown, Surroundings, browser::Browsers, client_address::Proxies};
     async fn panics() -> HttpResponse {
         panic!("on purpose")
     }
@@ -155,8 +155,9 @@ async fn a_panic_is_a_bug_that_only_its_request_suffers() {
         browsers: Browsers { allowed_origins: Vec::new(), secure_cookie: true },
         https: false,
         shutting_down: ShuttingDown::default(),
+        measures: Measures::default(),
     });
-    let app = App::new().wrap(from_fn(claviger::http::around)).app_data(surroundings);
+    let app = App::new().wrap(from_fn(claviger::http::around)).app_data(surroundings.clone());
     let app = app.route("/", web::get().to(panics));
     let app = test::init_service(app).await;
     for _ in 0..2 {
@@ -167,6 +168,9 @@ async fn a_panic_is_a_bug_that_only_its_request_suffers() {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some("internal"), Some(500)));
     }
+    let mut figures = claviger::figures::Figures::default();
+    surroundings.measures.enter_figures(&mut figures);
+    assert!(figures.text().unwrap().contains("claviger_internal_errors_total 2\n"));
 }
 
 #[tokio::test]

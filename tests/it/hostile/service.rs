@@ -14,7 +14,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use claviger::auth::{Auth, Gate, Hashing, KeyRing, Keys, Turnstile};
+use claviger::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Turnstile};
 use claviger::config;
 use claviger::domain::access_token::AccessTokens;
 use claviger::domain::client::{Scope, Scopes};
@@ -24,7 +24,7 @@ use claviger::domain::user::Role;
 use claviger::http::browser::Browsers;
 use claviger::http::client_address::Proxies;
 use claviger::http::error::Code;
-use claviger::http::{self, ShuttingDown, Surroundings};
+use claviger::http::{self, Measures, ShuttingDown, Surroundings};
 use claviger::store::Store;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -107,9 +107,11 @@ impl Service {
                 throttling: true,
                 turnstile: Turnstile::new(2, settings.database.wait_timeout),
                 mailing: None,
+                counts: Counters::default(),
             };
             let cors = browsers.cors();
-            let outside = Surroundings { proxies, browsers, https: true, shutting_down: ShuttingDown::default() };
+            let (shutting_down, measures) = (ShuttingDown::default(), Measures::default());
+            let outside = Surroundings { proxies, browsers, https: true, shutting_down, measures };
             let app = App::new()
                 .wrap(cors)
                 .wrap(from_fn(http::around))

@@ -20,6 +20,8 @@ pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) database: TestDatabase,
     pub(crate) store: Store,
+    /// Where its figures are, if settings say so.
+    pub(crate) metrics: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     /// Stays open as long as the server.
@@ -49,8 +51,8 @@ impl TestApp {
         let mut environment = environment(url);
         environment.insert("CLAVIGER__DATABASE__MIGRATE".to_owned(), "false".to_owned());
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let (address, store, stop, thread) = run(environment).await;
-        Self { address, database, store, stop: Some(stop), thread: Some(thread), way: None }
+        let (Running { address, store, metrics }, stop, thread) = run(environment).await;
+        Self { address, database, store, metrics, stop: Some(stop), thread: Some(thread), way: None }
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {
@@ -87,7 +89,14 @@ impl Drop for TestApp {
     }
 }
 
-async fn run(environment: Environment) -> (SocketAddr, Store, oneshot::Sender<()>, JoinHandle<()>) {
+/// What a server says of itself.
+struct Running {
+    address: SocketAddr,
+    store: Store,
+    metrics: Option<SocketAddr>,
+}
+
+async fn run(environment: Environment) -> (Running, oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
@@ -95,12 +104,12 @@ async fn run(environment: Environment) -> (SocketAddr, Store, oneshot::Sender<()
         runtime.block_on(async {
             let settings = config::load(None, &environment, &Default::default()).unwrap().settings;
             let app = App::build(settings).unwrap();
-            assert!(tell.send((app.address(), app.store())).is_ok());
+            let running = Running { address: app.address(), store: app.store(), metrics: app.metrics_address() };
+            assert!(tell.send(running).is_ok());
             app.run(async { stopped.await.unwrap_or_default() }).await.unwrap();
         });
     });
-    let (address, store) = told.await.expect("the server starts");
-    (address, store, stop, thread)
+    (told.await.expect("the server starts"), stop, thread)
 }
 
 /// Somebody without an account.
