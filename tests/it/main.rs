@@ -25,6 +25,7 @@ mod client_address;
 mod clock;
 mod config;
 mod connections;
+mod deploy;
 mod dev;
 mod docs;
 mod faults;
