@@ -6,10 +6,13 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY config config
 COPY migrations migrations
 COPY src src
+# Not built, but Cargo reads what all members of the workspace need.
+COPY clients/rust clients/rust
+COPY examples/resource-server examples/resource-server
 # Cargo needs to know the target by name to link statically without doing the same to its own plug-ins.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --release --locked --target "$(rustc --print host-tuple)" \
+    cargo build --release --locked --package claviger --target "$(rustc --print host-tuple)" \
     && cp target/*/release/claviger /claviger
 
 FROM scratch

@@ -52,7 +52,7 @@ fuzz: ## Throw hostile input at all that reads input, FUZZ_SECONDS (60) for each
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=10 -dict=fuzz/words.dict -print_final_stats=1 || exit 1; done
 
 lint: ## Format, clippy and rustdoc, warnings as errors
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
@@ -65,7 +65,7 @@ deny: ## Licences, bans, sources and known vulnerabilities of the dependencies
 	    echo "SKIPPED: the advisory list is out of reach, known vulnerabilities were not checked" ;; *) exit 1 ;; esac; }
 
 fmt: ## Format the code
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 check: lint deny test ways ## All of the above that can fail: what CI runs
 

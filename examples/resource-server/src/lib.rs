@@ -1,0 +1,1 @@
+//! An API that verifies claviger's access tokens by itself.
