@@ -40,6 +40,14 @@ pub fn replace(path: &Path, text: &str) -> Result<()> {
     put(&path, text, old.mode() & 0o777, Some(old.uid()), Some(old.gid()))
 }
 
+/// Puts a text into a file with mode 600. A link in its place is replaced, and not followed.
+///
+/// # Errors
+/// When the file cannot be written; there is then none, or the old one.
+pub fn put_private(path: &Path, text: &str) -> Result<()> {
+    put(path, text, 0o600, None, None)
+}
+
 fn put(path: &Path, text: &str, mode: u32, owner: Option<u32>, group: Option<u32>) -> Result<()> {
     // Under another name until it is whole and has its owner.
     let half = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));

@@ -44,6 +44,7 @@ pub(crate) async fn dev(
         overlay.insert("database.url".to_owned(), started.default_url());
         cluster = Some(started);
     }
+    folder.leave_database_url(cluster.as_ref().map(Cluster::default_url).as_deref())?;
     let settings = load(file, &environment, &overlay)?;
     let mails = settings.mail.as_ref().map(|mail| mail.server.clone());
     let app = App::build(settings)?;
@@ -53,7 +54,10 @@ pub(crate) async fn dev(
     print(format_args!("  API        http://{address}/api/auth/… (docs/api.md)"))?;
     print(format_args!("  health     http://{address}/health/ready"))?;
     match &cluster {
-        Some(cluster) => print(format_args!("  database   {}", cluster.psql()))?,
+        Some(cluster) => {
+            print(format_args!("  database   {}", cluster.psql()))?;
+            print(format_args!("  commands   DATABASE_URL=$(cat {}/database_url) claviger …", dir.display()))?;
+        }
         None => print("  database   the one that DATABASE_URL names")?,
     }
     match mails {

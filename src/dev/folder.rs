@@ -66,6 +66,21 @@ impl Folder {
         found.map_or_else(|| secret_file::write(&path, None).map_err(DevError::file(&path)), Ok)
     }
 
+    /// Leaves the URL of the private database for commands that are run beside, as text for `DATABASE_URL`; or takes away what
+    /// an earlier start left, when there is no such database.
+    ///
+    /// # Errors
+    /// [`DevError::File`].
+    pub fn leave_database_url(&self, url: Option<&str>) -> Result<(), DevError> {
+        let path = self.path.join("database_url");
+        let done = url.map_or_else(|| fs::remove_file(&path), |url| secret_file::put_private(&path, url));
+        let done = match done {
+            Err(error) if url.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        };
+        done.map_err(DevError::file(path))
+    }
+
     /// Where the private Postgres keeps its data: in here, unless root started us in a place that the server's own
     /// account cannot enter.
     ///

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::support::{Anonymous, PASSWORD, wait_until};
 
 /// A folder as a clone would be one: for root, one that the server's own account can enter.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("claviger-test-dev-{}", Uuid::new_v4().simple()));
         std::fs::create_dir(&folder).unwrap();
         Self(folder)
@@ -29,9 +29,9 @@ impl Drop for Folder {
     }
 }
 
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
-    caller: Anonymous,
+    pub(crate) caller: Anonymous,
 }
 
 fn command(folder: &Path) -> Command {
@@ -43,7 +43,7 @@ fn command(folder: &Path) -> Command {
 }
 
 impl Dev {
-    async fn ready(folder: &Path) -> Self {
+    pub(crate) async fn ready(folder: &Path) -> Self {
         let mut child = command(folder).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let health = lines.find_map(|line| Some(line.trim().strip_prefix("health")?.trim().to_owned()));
@@ -230,7 +230,7 @@ async fn a_database_of_ones_own_is_used_instead() {
         database.number("select count(*) from pg_tables where tablename = 'sessions'").await == 1
     })
     .await;
-    assert!(!folder.0.join(".claviger/postgres").exists());
+    assert!(!folder.0.join(".claviger/postgres").exists() && !folder.0.join(".claviger/database_url").exists());
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let mut said = String::new();
     child.stdout.take().unwrap().read_to_string(&mut said).unwrap();

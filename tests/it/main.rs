@@ -49,4 +49,5 @@ mod serving_role;
 mod sweep;
 mod throttle;
 mod tls;
+mod verifier;
 mod web_client;

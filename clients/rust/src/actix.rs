@@ -122,7 +122,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoGate => f.write_str("the application has no web::Data<claviger_verifier::Gate>"),
-            other => f.write_str(other.describe().1),
+            Self::Missing | Self::Refused(_) | Self::Forbidden => f.write_str(self.describe().1),
         }
     }
 }

@@ -159,7 +159,7 @@ impl Follower {
         let token = self.access_token.as_ref().ok_or(Unheard::Unauthorized)?;
         let request = self.http.get(format!("{}/api/auth/revocations", self.service));
         let after = self.next.as_ref().map(|next| [("after", next)]);
-        let request = after.iter().fold(request, |request, after| request.query(after));
+        let request = after.iter().fold(request, RequestBuilder::query);
         let asked_at = Instant::now();
         let list = read(request.bearer_auth(token.expose_secret())).await.map_err(|unheard| {
             unheard
@@ -188,10 +188,7 @@ impl fmt::Debug for Follower {
 impl Unheard {
     /// With a better word for this status.
     fn meaning(self, known: StatusCode, word: Self) -> Self {
-        match self {
-            Self::Status { status, .. } if status == known => word,
-            other => other,
-        }
+        if matches!(&self, Self::Status { status, .. } if *status == known) { word } else { self }
     }
 
     fn retry_after(&self) -> Duration {

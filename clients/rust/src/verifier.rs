@@ -96,7 +96,7 @@ impl Verifier {
     /// # Panics
     /// When another dependency turns on a second backend of `jsonwebtoken`, and the program has not chosen between the two:
     /// at the start, and not at the first request.
-    pub fn new(policy: Policy) -> Result<Self, Unusable> {
+    pub fn new(policy: &Policy) -> Result<Self, Unusable> {
         if policy.leeway > MOST_LEEWAY {
             return Err(Unusable::Leeway);
         }
@@ -109,7 +109,7 @@ impl Verifier {
         validation.set_audience(&[&policy.audience]);
         let keys = policy.secrets.bytes().map(DecodingKey::from_secret).collect();
         let verifier = Self { typ: policy.typ.clone(), validation, keys };
-        verifier.self_test(&policy)?;
+        verifier.self_test(policy)?;
         Ok(verifier)
     }
 

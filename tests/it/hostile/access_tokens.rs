@@ -1,4 +1,5 @@
-//! What is accepted as an access token was signed with a key of ours, and says what it must.
+//! What is accepted as an access token was signed with a key of ours, and says what it must. The verifier that others use,
+//! clients/rust, takes and refuses the same.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -6,10 +7,12 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use claviger::domain::access_token::{AccessTokenPolicy, AccessTokens, Claims, Refused};
+use claviger::domain::client_token::Bearer;
 use claviger::domain::profile_claims::ProfileClaims;
 use claviger::domain::secret::Secret;
 use claviger::domain::session::LiveSession;
 use claviger::domain::user::Role;
+use claviger_verifier::{BadToken, Policy, Secrets, Verifier};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -32,6 +35,9 @@ static TOKENS: LazyLock<AccessTokens> = LazyLock::new(|| {
     };
     AccessTokens::new(policy, &Secret::parse_list(&format!("new:{NEW},old:{OLD}")).unwrap()).unwrap()
 });
+
+static VERIFIER: LazyLock<Verifier> =
+    LazyLock::new(|| Verifier::new(&Policy::new(Secrets::parse(&format!("new:{NEW},old:{OLD}")).unwrap())).unwrap());
 
 static GOOD: LazyLock<String> = LazyLock::new(|| {
     let now = OffsetDateTime::now_utc();
@@ -71,10 +77,31 @@ pub(crate) fn check(data: &[u8]) {
         _ => rest.to_vec(),
     };
     let text = String::from_utf8_lossy(&text);
+    assert_verifier_agrees(&text);
     match TOKENS.verify(&text) {
         Ok(claims) => assert_says_what_it_must(&text, &claims),
         Err(Refused::Expired) => assert!(signed_by_us(&text), "only who has a key may learn that it is over: {text}"),
         Err(Refused::Invalid) => assert_ne!(text, *GOOD, "a good token is good"),
+    }
+}
+
+fn assert_verifier_agrees(text: &str) {
+    let refused = |bad: BadToken| match bad {
+        BadToken::Expired => Refused::Expired,
+        BadToken::Invalid => Refused::Invalid,
+    };
+    let ours = TOKENS.verify(text).map(|claims| (claims.sub, claims.sid, claims.iat, claims.exp, claims.email));
+    let theirs = VERIFIER.verify(text).map(|claims| (claims.sub, claims.sid, claims.iat, claims.exp, claims.email));
+    assert_eq!(ours, theirs.map_err(refused), "a person's: {text}");
+    let ours = match TOKENS.verify_any(text) {
+        Ok(Bearer::Program(claims)) => Ok((claims.client_id, claims.exp)),
+        Ok(Bearer::Person(_)) => Err(Refused::Invalid),
+        Err(refused) => Err(refused),
+    };
+    let theirs = VERIFIER.verify_client(text).map(|claims| (claims.client_id, claims.exp)).map_err(refused);
+    // Of a person's token that is over the one says that it is over, the other that it is no program's.
+    if ours.is_ok() || theirs.is_ok() {
+        assert_eq!(ours, theirs, "a program's: {text}");
     }
 }
 

@@ -11,6 +11,7 @@ mod nginx;
 mod pgbouncer;
 mod process;
 mod programs;
+mod resource_server;
 mod tls_postgres;
 mod way;
 
@@ -25,6 +26,7 @@ pub(crate) use nginx::Nginx;
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use process::{ServerProcess, wait_until};
 pub(crate) use programs::{find_program, free_port, skipped};
+pub(crate) use resource_server::resource_server;
 pub(crate) use tls_postgres::TlsPostgres;
 pub(crate) use way::serving_role;
 

@@ -29,7 +29,7 @@ fn good() -> String {
 }
 
 fn verifier() -> Verifier {
-    Verifier::new(Policy::new(Secrets::parse(SECRET).unwrap())).unwrap()
+    Verifier::new(&Policy::new(Secrets::parse(SECRET).unwrap())).unwrap()
 }
 
 /// One that knows of an ended session.

@@ -12,7 +12,7 @@ fn policy(secrets: &str) -> Policy {
 }
 
 fn verifier(secrets: &str) -> Verifier {
-    Verifier::new(policy(secrets)).unwrap()
+    Verifier::new(&policy(secrets)).unwrap()
 }
 
 fn now() -> u64 {
@@ -143,11 +143,11 @@ fn neither_kind_is_read_as_the_other() {
 #[test]
 fn a_policy_may_say_otherwise() {
     let policy = policy(SECRET).issuer("shop").typ("at+jwt").leeway(Duration::from_mins(1));
-    let verifier = Verifier::new(policy.clone()).unwrap();
+    let verifier = Verifier::new(&policy).unwrap();
     let header = json!({"alg": "HS256", "typ": "AT+JWT"});
     let claims = with(&with(&claims(), "iss", json!("shop")), "exp", json!(now() - 50));
     assert!(verifier.verify(&signed(&header, &claims, SECRET)).is_ok());
-    assert_eq!(Verifier::new(policy.leeway(Duration::from_secs(61))).unwrap_err(), Unusable::Leeway);
+    assert_eq!(Verifier::new(&policy.leeway(Duration::from_secs(61))).unwrap_err(), Unusable::Leeway);
 }
 
 #[test]

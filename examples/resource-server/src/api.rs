@@ -1,0 +1,100 @@
+//! The calls. What a handler takes says who may call it: `User` somebody signed in, `MaybeUser` anybody.
+
+use actix_web::http::header::ALLOW;
+use actix_web::web::{Data, Json, JsonConfig, Path, ServiceConfig};
+use actix_web::{HttpResponse, Resource, web};
+use claviger_verifier::actix::{MaybeUser, User};
+use claviger_verifier::{Gate, Role};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::documents::{Document, Documents, Found};
+use crate::problems::{FieldProblem, Problem};
+
+const MOST_TITLE_CHARACTERS: usize = 200;
+const MOST_TEXT_BYTES: usize = 64 * 1024;
+/// Room for the longest text when JSON writes each of its bytes with six.
+const MOST_BODY_BYTES: usize = 6 * MOST_TEXT_BYTES + 16 * 1024;
+
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    let json = JsonConfig::default().limit(MOST_BODY_BYTES).error_handler(|error, _| Problem::from(error).into());
+    config
+        .app_data(json)
+        .service(resource("/health", "GET").get(health))
+        .service(resource("/documents", "GET, POST").get(list).post(process))
+        .service(resource("/documents/{id}", "GET, DELETE").get(show).delete(delete));
+}
+
+/// A path that says which methods it has to who uses another.
+fn resource(path: &str, methods: &'static str) -> Resource {
+    let other = move || std::future::ready(HttpResponse::MethodNotAllowed().insert_header((ALLOW, methods)).finish());
+    web::resource(path).default_service(web::to(other))
+}
+
+/// Up, whether the service is or not. The age is in seconds, and null before the first list of revocations.
+async fn health(gate: Data<Gate>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok", "revocations_age": gate.age().map(|age| age.as_secs()) }))
+}
+
+#[derive(Deserialize)]
+struct Submission {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    text: String,
+}
+
+impl Submission {
+    fn checked(self) -> Result<Self, Problem> {
+        let mut problems = Vec::new();
+        let title = self.title.trim().to_owned();
+        if title.is_empty() {
+            problems.push(FieldProblem::new("title", "required", "must not be empty"));
+        } else if title.chars().count() > MOST_TITLE_CHARACTERS {
+            problems.push(FieldProblem::new("title", "too_long", "must have at most 200 characters"));
+        } else if title.chars().any(char::is_control) {
+            problems.push(FieldProblem::new("title", "invalid_text", "must be one line of text"));
+        }
+        if self.text.trim().is_empty() {
+            problems.push(FieldProblem::new("text", "required", "must not be empty"));
+        } else if self.text.len() > MOST_TEXT_BYTES {
+            problems.push(FieldProblem::new("text", "too_long", "must have at most 64 KiB in UTF-8"));
+        }
+        if problems.is_empty() { Ok(Self { title, ..self }) } else { Err(Problem::Fields(problems)) }
+    }
+}
+
+/// For anybody. Who is signed in has it kept.
+async fn process(
+    user: MaybeUser,
+    documents: Data<Documents>,
+    submission: Json<Submission>,
+) -> Result<HttpResponse, Problem> {
+    let Submission { title, text } = submission.into_inner().checked()?;
+    let document = Document::of(title, &text);
+    Ok(match user.0 {
+        Some(claims) => HttpResponse::Created().json(documents.keep(claims.sub, document)),
+        None => HttpResponse::Ok().json(document),
+    })
+}
+
+async fn list(user: User, documents: Data<Documents>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "documents": documents.list(user.sub) }))
+}
+
+/// Its owner's, and administrators may look.
+async fn show(user: User, documents: Data<Documents>, id: Path<Uuid>) -> Result<Json<Document>, Problem> {
+    let Found { owner, document } = documents.find(*id).ok_or(Problem::NotFound)?;
+    if owner == user.sub || user.role == Role::Admin { Ok(Json(document)) } else { Err(Problem::Forbidden) }
+}
+
+/// Its owner's alone.
+async fn delete(user: User, documents: Data<Documents>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
+    let Found { owner, .. } = documents.find(*id).ok_or(Problem::NotFound)?;
+    if owner != user.sub {
+        return Err(Problem::Forbidden);
+    }
+    documents.delete(*id);
+    Ok(HttpResponse::NoContent().finish())
+}
