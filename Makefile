@@ -54,6 +54,7 @@ fuzz: ## Throw hostile input at all that reads input, FUZZ_SECONDS (60) for each
 lint: ## Format, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package claviger-verifier --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
 # The advisory list is downloaded; where that fails the rest still counts.

@@ -5,8 +5,7 @@ use actix_web::web::{Data, Json, JsonConfig, Path, ServiceConfig};
 use actix_web::{HttpResponse, Resource, web};
 use claviger_verifier::actix::{MaybeUser, User};
 use claviger_verifier::{Gate, Role};
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::documents::{Document, Documents, Found};
@@ -37,31 +36,38 @@ async fn health(gate: Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok", "revocations_age": gate.age().map(|age| age.as_secs()) }))
 }
 
-#[derive(Deserialize)]
+/// What is to be looked at, with every rule kept.
 struct Submission {
-    #[serde(default)]
     title: String,
-    #[serde(default)]
     text: String,
 }
 
 impl Submission {
-    fn checked(self) -> Result<Self, Problem> {
+    /// Of an object, as `Json<Submission>` would take a list of two texts too. Unknown fields are ignored.
+    fn parse(mut body: Map<String, Value>) -> Result<Self, Problem> {
         let mut problems = Vec::new();
-        let title = self.title.trim().to_owned();
-        if title.is_empty() {
-            problems.push(FieldProblem::new("title", "required", "must not be empty"));
-        } else if title.chars().count() > MOST_TITLE_CHARACTERS {
+        let mut text = |field: &'static str| match body.remove(field) {
+            Some(Value::String(text)) if !text.trim().is_empty() => text,
+            Some(Value::String(_) | Value::Null) | None => {
+                problems.push(FieldProblem::new(field, "required", "must not be empty"));
+                String::new()
+            }
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                problems.push(FieldProblem::new(field, "invalid_type", "must be a text"));
+                String::new()
+            }
+        };
+        let (title, text) = (text("title").trim().to_owned(), text("text"));
+        if title.chars().count() > MOST_TITLE_CHARACTERS {
             problems.push(FieldProblem::new("title", "too_long", "must have at most 200 characters"));
-        } else if title.chars().any(char::is_control) {
+        }
+        if title.chars().any(char::is_control) {
             problems.push(FieldProblem::new("title", "invalid_text", "must be one line of text"));
         }
-        if self.text.trim().is_empty() {
-            problems.push(FieldProblem::new("text", "required", "must not be empty"));
-        } else if self.text.len() > MOST_TEXT_BYTES {
+        if text.len() > MOST_TEXT_BYTES {
             problems.push(FieldProblem::new("text", "too_long", "must have at most 64 KiB in UTF-8"));
         }
-        if problems.is_empty() { Ok(Self { title, ..self }) } else { Err(Problem::Fields(problems)) }
+        if problems.is_empty() { Ok(Self { title, text }) } else { Err(Problem::Fields(problems)) }
     }
 }
 
@@ -69,9 +75,9 @@ impl Submission {
 async fn process(
     user: MaybeUser,
     documents: Data<Documents>,
-    submission: Json<Submission>,
+    body: Json<Map<String, Value>>,
 ) -> Result<HttpResponse, Problem> {
-    let Submission { title, text } = submission.into_inner().checked()?;
+    let Submission { title, text } = Submission::parse(body.into_inner())?;
     let document = Document::of(title, &text);
     Ok(match user.0 {
         Some(claims) => HttpResponse::Created().json(documents.keep(claims.sub, document)),

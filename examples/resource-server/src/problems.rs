@@ -43,11 +43,7 @@ impl Problem {
     /// Status, code and sentence.
     fn describe(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed => (
-                StatusCode::BAD_REQUEST,
-                "malformed_request",
-                "The body must be a JSON object with the texts title and text",
-            ),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed_request", "The body must be a JSON object"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This document belongs to somebody else"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such document"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than 400 KiB"),
