@@ -17,6 +17,7 @@ use crate::{RevocationList, Revocations};
 /// A question that takes longer is asked again.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// A part of the list has 2,000 entries of 100 bytes.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
 /// However long the service was away, it is heard so soon after its return.
@@ -102,29 +103,32 @@ impl Follower {
         })
     }
 
-    /// How long to wait between two questions: a second, unless you say otherwise. A token of an ended session is good for so
-    /// much longer.
+    /// How long to wait between two questions: a second, unless you say otherwise, and a hundredth at least. A token of an
+    /// ended session is good for so much longer.
     #[must_use]
     pub fn every(self, every: Duration) -> Self {
-        Self { every, ..self }
+        Self { every: every.max(SHORTEST_PAUSE), ..self }
     }
 
     /// Asks for ever; spawn it, and drop or abort it to stop. While the service is away what was heard stays, and it is asked
     /// again after longer and longer pauses, of ten seconds at most.
     pub async fn run(mut self) -> Infallible {
-        let mut failures = 0;
+        let (mut failures, mut told) = (0, None);
         loop {
             let pause = match self.ask().await {
                 Ok(more) => {
-                    if failures > 0 {
+                    if told.take().is_some() {
                         tracing::info!("revocations are heard again");
                     }
                     failures = 0;
                     if more { Duration::ZERO } else { self.every }
                 }
                 Err(unheard) => {
-                    if failures == 0 {
-                        tracing::warn!(error = chain(&unheard), "revocations are not heard; trying on");
+                    let error = chain(&unheard);
+                    // Once for each cause, and not once a second.
+                    if told.as_ref() != Some(&error) {
+                        tracing::warn!(error, "revocations are not heard; trying on");
+                        told = Some(error);
                     }
                     failures += 1;
                     unheard.retry_after().max(back_off(self.every, failures)).min(LONGEST_PAUSE.max(self.every))

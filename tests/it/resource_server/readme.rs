@@ -62,8 +62,8 @@ async fn the_commands_of_its_readme_work_as_printed_and_work_again() {
     let [first, second] = commands();
     let first = first
         .replace("http://127.0.0.1:8080", &dev.caller.base)
-        .replace("cargo run -q -p claviger --", env!("CARGO_BIN_EXE_claviger"))
-        .replace("cargo run -q -p resource-server", &format!("exec {}", program.display()));
+        .replace("cargo run -q --bin resource-server", &format!("exec {}", program.display()))
+        .replace("cargo run -q --", env!("CARGO_BIN_EXE_claviger"));
 
     for email in ["grace@example.com", "ida@example.com"] {
         let (api, address) = start(&first, &folder.0);
