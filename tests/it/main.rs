@@ -24,6 +24,7 @@ mod browser;
 mod client_address;
 mod clock;
 mod config;
+mod conformance;
 mod connections;
 mod deploy;
 mod dev;

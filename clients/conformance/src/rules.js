@@ -30,6 +30,15 @@ const tokenOf = ({ body }) => {
   }
 };
 
+/** As a log may show it. */
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /** @returns {Set<string>} what the client did that no client may do */
 export function violations({ requests, issued }) {
   const broken = new Set();
@@ -37,10 +46,9 @@ export function violations({ requests, issued }) {
   const over = new Map();
   for (const request of requests) {
     const { path, headers, body, at } = request;
-    const where = path.split("?")[0];
+    const [where, url] = [path.split("?")[0], decoded(path)];
     for (const { access_token, refresh_token } of issued) {
-      const shown = [path, decodeURIComponent(path)].join(" ");
-      if (shown.includes(access_token) || shown.includes(refresh_token)) broken.add(`a token is in a URL: ${where}`);
+      if (url.includes(access_token) || url.includes(refresh_token)) broken.add(`a token is in a URL: ${where}`);
       const knows = isRefresh(request) || isLogin(request) || isLogout(request);
       if (!knows && `${body} ${Object.values(headers)}`.includes(refresh_token)) broken.add(`the refresh token was sent to ${where}`);
     }
@@ -63,11 +71,17 @@ export function violations({ requests, issued }) {
 
 /** The last requests, for whoever looks for the reason. Tokens are numbers here, and of keys only the beginning is shown. */
 export function trace({ requests, issued }, start) {
-  const number = new Map(issued.map(({ refresh_token }, n) => [refresh_token, n]));
-  return requests.slice(-15).map((request) => {
+  const tokens = [...new Set(issued.map(({ refresh_token }) => refresh_token))];
+  const lines = [];
+  for (const request of requests) {
     const { at, method, path, headers, end } = request;
     const key = headers["idempotency-key"]?.slice(0, 6) ?? "none";
-    const what = isRefresh(request) ? ` token ${number.get(tokenOf(request)) ?? "?"}, key ${key}…` : "";
-    return `${((at - start) / 1000).toFixed(2).padStart(6)} s  ${method} ${path.split("?")[0]}${what} → ${end || "no answer yet"}`;
-  });
+    const token = tokens.indexOf(tokenOf(request));
+    const shown = isRefresh(request) ? ` token ${token < 0 ? "?" : token}, key ${key}…` : "";
+    const what = `${method} ${path.split("?")[0]}${shown} → ${end || "no answer yet"}`;
+    const last = lines.at(-1);
+    if (last?.what === what) last.count++;
+    else lines.push({ at: `${((at - start) / 1000).toFixed(2).padStart(6)} s`, what, count: 1 });
+  }
+  return lines.slice(-15).map(({ at, what, count }) => `${at}  ${what}${count > 1 ? ` (${count} times)` : ""}`);
 }

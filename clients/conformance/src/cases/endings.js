@@ -2,11 +2,11 @@
 
 import { problem } from "../faults.js";
 
-const MUST = "signed out, also after a restart, and no further refresh";
+const MUST = "signed out, also after a restart, and no further refresh: the user has to sign in, and should hear why";
 
 /** The refresh of 10 waiting calls hears that the session is over. */
 async function hears(trial, code, ...faults) {
-  await trial.expired(...faults);
+  trial.expired(...faults);
   await trial.call(10);
   const ends = trial.proxy.refreshes().map(({ end }) => end);
   trial.must(ends.at(-1) === `401 ${code}`, `the service was to say ${code}, and the client heard ${ends.at(-1) ?? "nothing, as it did not ask"}`);
@@ -19,13 +19,12 @@ export default [
   {
     name: "ended",
     what: "the session is ended from elsewhere; later the user signs in again",
-    must: `${MUST}; the new session works`,
+    must: "signed out, also after a restart, and no further refresh; the new session works",
     async run(trial) {
       const { account, proxy } = trial;
       await account.logout(proxy.held().refresh_token);
       await hears(trial, "session_ended");
-      const { email, password } = account;
-      await trial.client.ask({ do: "login", email, password });
+      await trial.login();
       await trial.staysSignedIn("after a new login");
       await trial.survives();
     },
@@ -71,7 +70,7 @@ export default [
   {
     name: "logout-offline",
     what: "the user signs out while there is no network",
-    must: "signed out all the same, also when the network is back",
+    must: "signed out all the same, also when the network is back: the phone may be given away",
     async run(trial) {
       trial.proxy.down = true;
       await trial.client.ask({ do: "logout" });

@@ -33,10 +33,9 @@ export default [
     what: "the user signs in anew while a refresh is under way",
     must: "the answer of the refresh does not take the place of the new session",
     async run(trial) {
-      const { account, proxy } = trial;
+      const { proxy } = trial;
       await refreshUnderWay(trial);
-      const { ok } = await trial.client.ask({ do: "login", email: account.email, password: account.password });
-      trial.must(ok === true, "cannot sign in meanwhile");
+      await trial.login();
       const { session_id } = proxy.issued.find((pair) => pair.session_id !== proxy.issued[0].session_id) ?? {};
       await pause(SLOW + 300);
       await trial.survives();

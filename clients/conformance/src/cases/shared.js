@@ -17,7 +17,7 @@ export default [
       const both = [trial.client, trial.another()];
       await stillIn(trial, both);
       for (let n = 0; n < 5; n++) {
-        await trial.expired();
+        trial.expired();
         const answers = await Promise.all(both.map((client) => client.ask({ do: "call", count: 5 })));
         for (const { succeeded } of answers) trial.must(succeeded === 5, `${succeeded} of 5 calls succeed`);
         await stillIn(trial, both);
@@ -33,13 +33,13 @@ export default [
       const other = trial.another();
       await stillIn(trial, [client, other]);
       proxy.usual = lost;
-      await trial.expired();
+      trial.expired();
       await client.ask({ do: "call" });
       proxy.usual = pass;
       for (let n = 0; n < 2; n++) {
         const { succeeded } = await other.ask({ do: "call" });
         trial.must(succeeded === 1, "the call of the other does not succeed");
-        await trial.expired();
+        trial.expired();
       }
       await client.ask({ do: "wake" });
       trial.must((await trial.call()) === 1, "a call does not succeed");
