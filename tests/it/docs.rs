@@ -251,6 +251,15 @@ async fn every_call_and_command_that_documents_name_is_there() {
 }
 
 #[test]
+fn the_code_for_phones_is_that_of_the_examples() {
+    let guide = read("docs/how-to/mobile.md");
+    for (language, file) in [("kotlin", "examples/mobile/Session.kt"), ("swift", "examples/mobile/Session.swift")] {
+        let block = guide.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
+        assert!(block.lines().count() > 40 && read(file).contains(block), "{file} has not what the guide shows");
+    }
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
