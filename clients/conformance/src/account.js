@@ -49,7 +49,7 @@ export class Account {
     await this.refresh(body.refresh_token);
     const { status, body: second } = await this.refresh(body.refresh_token);
     if (status === 200) await this.logout(second.refresh_token);
-    return status !== 200;
+    return second.code === "refresh_token_replayed";
   }
 
   /** Leaves nothing behind: the account that was made for this run goes. */

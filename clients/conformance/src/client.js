@@ -11,6 +11,7 @@ export class Client {
   #process;
   #waiting = [];
   #said = "";
+  #over = false;
 
   constructor(command, environment) {
     this.#command = command;
@@ -22,6 +23,7 @@ export class Client {
     const child = spawn(this.#command, { shell: true, detached: true, env: this.#environment, stdio: "pipe" });
     this.#process = child;
     this.#said = "";
+    this.#over = false;
     let rest = "";
     child.stdout.setEncoding("utf8").on("data", (text) => {
       const lines = (rest + text).split("\n");
@@ -32,13 +34,14 @@ export class Client {
     child.stdin.on("error", () => {});
     child.on("error", (error) => (this.#said = error.message));
     this.ended = new Promise((resolve) => child.on("close", resolve)).then(() => {
+      this.#over = true;
       for (const answer of this.#waiting.splice(0)) answer(null);
     });
   }
 
   /** Gives what the client answers. Fails if it ends, keeps silent, or says something else than JSON. */
   async ask(command) {
-    if (this.#process.exitCode !== null) throw new Error(`the client ended by itself. ${this.#said.trim()}`);
+    if (this.#over) throw new Error(`the client ended by itself. ${this.#said.trim()}`);
     const line = await new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${command.do}: no answer for ${PATIENCE / 1000} s`)), PATIENCE);
       this.#waiting.push((line) => {
