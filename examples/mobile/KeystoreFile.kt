@@ -6,6 +6,7 @@ import java.io.File
 import java.io.FileNotFoundException
 import java.io.IOException
 import java.security.KeyStore
+import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
 import javax.crypto.SecretKey
@@ -20,7 +21,12 @@ class KeystoreFile(context: Context) : TokenStore {
         val bytes = try { file.readFully() } catch (_: FileNotFoundException) { return null }
         val cipher = Cipher.getInstance(CIPHER)
         cipher.init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(128, bytes, 0, 12))
-        return JSONObject(cipher.doFinal(bytes, 12, bytes.size - 12).decodeToString())
+        return try {
+            JSONObject(cipher.doFinal(bytes, 12, bytes.size - 12).decodeToString())
+        } catch (_: AEADBadTagException) {
+            // The key is gone, and what it closed with it: nothing is left but to sign in again.
+            null
+        }
     }
 
     override fun save(record: JSONObject?) {

@@ -14,7 +14,7 @@ import kotlinx.coroutines.withContext
 import org.json.JSONException
 import org.json.JSONObject
 
-/** What is kept: `refresh_token`, `access_token`, the `key` of a refresh without an answer, or the `reason` of the end. */
+/** What is kept: `refresh_token`, `access_token`, the `key` of a refresh without an answer, or the `reason` of the end and `ended_by`. */
 interface TokenStore {
     /** Null if there is nothing. Fails if that cannot be told: nobody is signed out by that. */
     fun load(): JSONObject?
@@ -82,7 +82,8 @@ class Session(private val base: String, private val store: TokenStore, private v
         if (store.load()?.optString("refresh_token") != sent.getString("refresh_token")) return true
         if (answer.status == 200) return take(answer)
         if (answer.status != 401 || answer.code !in OVER) return false
-        store.save(JSONObject().put("reason", answer.code))
+        // For a sentence to the user.
+        store.save(JSONObject().put("reason", answer.code).put("ended_by", answer.body.opt("ended_by")))
         true
     }
 

@@ -1,12 +1,13 @@
 import Foundation
 import Security
 
-/// What is kept. `key` is there while a refresh has no answer, `reason` when the service has ended the session.
+/// What is kept. `key` is there while a refresh has no answer, `reason` and `endedBy` when the service has ended the session.
 struct Record: Codable, Sendable {
     var refreshToken: String?
     var accessToken: String?
     var key: String?
     var reason: String?
+    var endedBy: String?
 }
 
 struct KeychainError: Error { let status: OSStatus }
@@ -58,13 +59,18 @@ struct TokenStore: Sendable {
 }
 
 struct Answer: Sendable {
-    private struct Problem: Decodable { let code: String }
+    private struct Problem: Decodable {
+        let code: String
+        let ended_by: String?
+    }
 
     let status: Int
     let data: Data
     let retryAfter: TimeInterval
-    /// A proxy's page, or half an answer, has none.
-    var code: String { (try? JSONDecoder().decode(Problem.self, from: data))?.code ?? "" }
+    /// A proxy's page, or half an answer, says nothing.
+    private var problem: Problem? { try? JSONDecoder().decode(Problem.self, from: data) }
+    var code: String { problem?.code ?? "" }
+    var endedBy: String? { problem?.ended_by }
 }
 
 /// A redirect could carry a token elsewhere.
@@ -155,7 +161,8 @@ actor Session {
         guard try store.load()?.refreshToken == sent.refreshToken else { return true }
         if answer.status == 200 { return try take(answer) }
         guard answer.status == 401, Session.over.contains(answer.code) else { return false }
-        try store.save(Record(reason: answer.code))
+        // For a sentence to the user.
+        try store.save(Record(reason: answer.code, endedBy: answer.endedBy))
         return true
     }
 
