@@ -1,7 +1,6 @@
 //! clients/conformance against the real service: clients that keep the contract pass, and each mistake is found.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,18 +8,28 @@ use serde_json::Value;
 
 use crate::support::{TestApp, find_program, skipped};
 
-/// What `sh` is to run in the folder of the kit, with the address of a service in `SERVICE`: its output and exit code.
-async fn run(script: &str, app: &TestApp) -> Option<(String, i32)> {
-    if find_program(&["node"], &[]).is_none() {
+fn has_node() -> bool {
+    let found = find_program(&["node"], &[]).is_some();
+    if !found {
         skipped("NODE", "apt-get install nodejs");
-        return None;
     }
+    found
+}
+
+/// What `sh` is to run in the folder of the kit, with the address of a service in `SERVICE`: its output and exit code.
+async fn run(script: &str, app: &TestApp) -> (String, i32) {
     let mut sh = Command::new("sh");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/conformance");
     sh.args(["-euc", script]).current_dir(folder).env("SERVICE", format!("http://{}", app.address));
     let output = tokio::task::spawn_blocking(move || sh.output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    Some((format!("{said}{}", String::from_utf8_lossy(&output.stderr)), output.status.code().unwrap()))
+    (format!("{said}{}", String::from_utf8_lossy(&output.stderr)), output.status.code().unwrap())
+}
+
+/// What the kit says with these options, and its exit code.
+async fn judged(options: &str, app: &TestApp) -> (Value, i32) {
+    let (said, code) = run(&format!("node src/main.js --json --service $SERVICE {options}"), app).await;
+    (serde_json::from_str(&said).unwrap_or_else(|_| panic!("{options}: {said}")), code)
 }
 
 /// The names of the cases that so ended, in alphabetical order.
@@ -67,68 +76,70 @@ const MISTAKES: [(&str, &str, &str); 27] = [
     ("reads-once", "shared shared-sleep", "keys"),
 ];
 
-#[tokio::test]
-async fn each_mistake_of_a_client_is_found_by_the_case_that_is_about_it() {
-    let app = strict().await;
+async fn each_mistake_is_found_by_the_cases_that_are_about_it(app: &TestApp) {
     let waiting = RefCell::new(MISTAKES.iter());
     let next = || waiting.borrow_mut().next();
     let worker = async || {
         while let Some((mistake, finds, passes)) = next() {
             let only = format!("{finds} {passes}").replace(' ', ",");
-            let script = format!(
-                "node src/main.js --json --service $SERVICE --client 'node examples/naive.js {mistake}' --shared --only {only}"
-            );
-            let Some((said, code)) = run(&script, &app).await else { return };
-            let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{mistake}: {said}"));
-            assert_eq!(names(&report, "fail").join(" "), *finds, "{mistake}: {said}");
-            assert_eq!((names(&report, "pass").join(" "), code), ((*passes).to_owned(), 1), "{mistake}: {said}");
+            let client = format!("--client 'node examples/naive.js {mistake}' --shared --only {only}");
+            let (report, code) = judged(&client, app).await;
+            assert_eq!(names(&report, "fail").join(" "), *finds, "{mistake}: {report:#}");
+            assert_eq!((names(&report, "pass").join(" "), code), ((*passes).to_owned(), 1), "{mistake}: {report:#}");
         }
     };
-    // Most of it is waiting.
-    tokio::join!(worker(), worker(), worker(), worker(), worker(), worker());
+    tokio::join!(worker(), worker(), worker(), worker(), worker());
 }
 
-#[tokio::test]
-async fn the_web_client_stays_signed_in_exactly_when_it_should() {
-    let app = strict().await;
-    let script = "node src/main.js --json --service $SERVICE --client 'node examples/web.js'";
-    let Some((said, code)) = run(script, &app).await else { return };
-    let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
-    assert_eq!((names(&report, "fail"), code), (vec![], 0), "{said}");
+async fn the_web_client_passes(app: &TestApp) {
+    let (report, code) = judged("--client 'node examples/web.js'", app).await;
+    assert_eq!((names(&report, "fail"), code), (vec![], 0), "{report:#}");
     assert_eq!((names(&report, "pass").len(), &report["strict"]), (38, &true.into()));
-    // The kit's account goes with the run.
+}
+
+async fn the_commands_of_the_readme_work_as_printed(app: &TestApp) {
+    let readme = include_str!("../../clients/conformance/README.md");
+    let blocks = readme.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let script = blocks.filter(|block| block.starts_with("node ")).collect::<String>();
+    let (said, code) = run(&script, app).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\n40 passed, 0 failed\n") && said.contains("\n2 passed, 0 failed\n"), "{said}");
+}
+
+/// At the same time, as most of it is waiting.
+#[tokio::test]
+async fn clients_that_keep_the_contract_pass_and_each_mistake_is_found() {
+    if !has_node() {
+        return;
+    }
+    let app = strict().await;
+    tokio::join!(
+        the_web_client_passes(&app),
+        the_commands_of_the_readme_work_as_printed(&app),
+        each_mistake_is_found_by_the_cases_that_are_about_it(&app),
+    );
+    // The account of a run goes with it.
     assert_eq!(app.database.number("select count(*) from users").await, 0);
 }
 
 #[tokio::test]
 async fn keys_are_judged_also_where_the_service_repeats_refreshes_without_them() {
-    let app = TestApp::start().await;
-    let mut found = BTreeMap::new();
-    for client in ["examples/plain.js", "examples/naive.js fresh-key-for-each-try"] {
-        let script =
-            format!("node src/main.js --json --service $SERVICE --client 'node {client}' --only lost,killed,ended");
-        let Some((said, _)) = run(&script, &app).await else { return };
-        let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
-        assert_eq!(report["strict"], false);
-        found.insert(client, names(&report, "fail").join(" "));
+    if !has_node() {
+        return;
     }
-    assert_eq!(found["examples/plain.js"], "");
-    assert_eq!(found["examples/naive.js fresh-key-for-each-try"], "killed lost");
-}
-
-#[tokio::test]
-async fn the_commands_of_the_kits_readme_work_as_printed() {
-    let app = strict().await;
-    let readme = include_str!("../../clients/conformance/README.md");
-    let blocks = readme.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let script = blocks.filter(|block| block.starts_with("node ")).collect::<String>();
-    let Some((said, code)) = run(&script, &app).await else { return };
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("\n40 passed, 0 failed\n") && said.contains("\n2 passed, 0 failed\n"), "{said}");
+    let app = TestApp::start().await;
+    for (client, finds) in [("plain.js", ""), ("naive.js fresh-key-for-each-try", "killed lost")] {
+        let options = format!("--client 'node examples/{client}' --only lost,killed,ended");
+        let (report, _) = judged(&options, &app).await;
+        assert_eq!((names(&report, "fail").join(" "), &report["strict"]), (finds.to_owned(), &false.into()));
+    }
 }
 
 #[tokio::test]
 async fn a_kit_that_cannot_judge_says_so_with_another_exit_code() {
+    if !has_node() {
+        return;
+    }
     let app = strict().await;
     for (arguments, why) in [
         ("--service http://127.0.0.1:1 --client true", "cannot be used"),
@@ -136,20 +147,20 @@ async fn a_kit_that_cannot_judge_says_so_with_another_exit_code() {
         ("--service $SERVICE --client true --only nothing", "there is no case nothing"),
         ("--service $SERVICE --client true --flag", "Unknown option"),
     ] {
-        let Some((said, code)) = run(&format!("node src/main.js {arguments}"), &app).await else { return };
+        let (said, code) = run(&format!("node src/main.js {arguments}"), &app).await;
         assert!(code == 2 && said.contains(why), "{arguments}: {code} {said}");
     }
-    let Some((said, code)) = run("node src/main.js --service $SERVICE --client 'exit 3' --only keys", &app).await
-    else {
-        return;
-    };
+    let (said, code) = run("node src/main.js --service $SERVICE --client 'exit 3' --only keys", &app).await;
     assert!(code == 1 && said.contains("login: the client ended"), "{said}");
 }
 
 #[tokio::test]
 async fn the_tests_of_the_kit_pass() {
+    if !has_node() {
+        return;
+    }
     let app = strict().await;
-    let Some((said, code)) = run("node --test --test-reporter=tap", &app).await else { return };
+    let (said, code) = run("node --test --test-reporter=tap", &app).await;
     let passed = said.lines().find_map(|line| line.strip_prefix("# pass ")?.parse::<u32>().ok());
     assert!(code == 0 && passed > Some(10), "{said}");
 }
