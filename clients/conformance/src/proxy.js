@@ -31,7 +31,7 @@ export class Proxy {
   faults = [];
   /** What happens to the others. */
   usual = pass;
-  /** What happens to calls with a bearer. */
+  /** What happens to calls with a bearer; is told whether its token has expired. */
   calls = pass;
   /** Whether there is no network at all. */
   down = false;
@@ -92,8 +92,9 @@ export class Proxy {
     }
     if (entry.path.includes("/portal")) return page(200);
     if (isLogin(entry) || isLogout(entry)) return pass;
-    if (this.#expired.has(bearer)) return this.calls === pass ? problem(401, "access_token_expired") : (e) => this.calls(e, true);
-    return (exchange) => this.calls(exchange, false);
+    const expired = this.#expired.has(bearer);
+    if (expired && this.calls === pass) return problem(401, "access_token_expired");
+    return (exchange) => this.calls(exchange, expired);
   }
 
   #exchange(entry, response) {
@@ -106,7 +107,7 @@ export class Proxy {
         const answer = await fetch(this.service + entry.path, { method: entry.method, headers, body, redirect: "manual" });
         const text = await answer.text();
         const { access_token, refresh_token, session_id } = parse(text);
-        if (access_token) this.issued.push((latest = { access_token, refresh_token, session_id, delivered: false }));
+        if (access_token && refresh_token) this.issued.push((latest = { access_token, refresh_token, session_id, delivered: false }));
         const kept = [...answer.headers].filter(([name]) => !HOP.includes(name) && name !== "content-encoding");
         return { status: answer.status, text, headers: Object.fromEntries(kept) };
       },

@@ -33,9 +33,9 @@ class Trial {
 
   async close() {
     await Promise.all(this.#clients.map((client) => client.kill()));
-    const { refresh_token } = this.proxy.issued.at(-1) ?? {};
     this.proxy.close();
-    if (refresh_token) await this.account.logout(refresh_token).catch(() => {});
+    const last = new Map(this.proxy.issued.map(({ session_id, refresh_token }) => [session_id, refresh_token]));
+    await Promise.allSettled([...last.values()].map((token) => this.account.logout(token)));
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -141,7 +141,9 @@ class Trial {
 
   /** Whether something happens in time. */
   within(promise, ms = 10_000) {
-    return Promise.race([promise.then(() => true), pause(ms).then(() => false)]);
+    let timer;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, ms, false)));
+    return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer));
   }
 
   /** Waits for something that the client does by itself. */
