@@ -39,6 +39,7 @@ mod mail;
 mod metrics;
 mod migrations;
 mod moving;
+mod npm_clients;
 mod operators;
 mod pool;
 mod pooler;

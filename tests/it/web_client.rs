@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Browser, JWT_SECRET, LossyProxy, Nginx, PASSWORD, TestApp, claims, find_program, free_port, skipped, wait_until,
+    Browser, LossyProxy, Nginx, PASSWORD, TestApp, expired, find_program, free_port, skipped, wait_until,
 };
 
 const APP: &str = "app.example.test";
@@ -136,12 +135,7 @@ impl Web {
     /// In storage, the access token of the page gives way to one that has expired, as after a long sleep.
     async fn expire(&self) {
         let record = self.run("return JSON.parse(localStorage.claviger)", json!({})).await;
-        let mut claims = claims(record["access_token"].as_str().unwrap());
-        for time in ["iat", "exp"] {
-            claims[time] = json!(claims[time].as_i64().unwrap() - 3600);
-        }
-        let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
-        let expired = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
+        let expired = expired(record["access_token"].as_str().unwrap());
         let store = "localStorage.claviger = JSON.stringify({...JSON.parse(localStorage.claviger), access_token: args.expired})";
         self.run(store, json!({ "expired": expired })).await;
     }

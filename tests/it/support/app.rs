@@ -7,13 +7,14 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use claviger::app::App;
 use claviger::config::{self, Environment};
 use claviger::store::Store;
+use jsonwebtoken::{EncodingKey, Header};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::way::Way;
-use super::{PASSWORD, TestDatabase, environment};
+use super::{JWT_SECRET, PASSWORD, TestDatabase, environment};
 
 /// A server over a real socket, with a database of its own, on a thread of its own.
 pub(crate) struct TestApp {
@@ -220,6 +221,16 @@ impl Anonymous {
 pub(crate) fn claims(access_token: &str) -> Value {
     let claims = access_token.split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+}
+
+/// An access token as this one was an hour ago, when its time was over.
+pub(crate) fn expired(access_token: &str) -> String {
+    let mut claims = claims(access_token);
+    for time in ["iat", "exp"] {
+        claims[time] = json!(claims[time].as_i64().unwrap() - 3600);
+    }
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
 }
 
 /// Somebody signed in on one device, with the tokens as that device holds them.

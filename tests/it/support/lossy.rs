@@ -46,23 +46,30 @@ impl LossyProxy {
 }
 
 async fn pass(mut caller: TcpStream, service: SocketAddr, losses: &Losses) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        request.push(caller.read_u8().await?);
-    }
-    let head = String::from_utf8_lossy(&request).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    caller.read_exact(&mut body).await?;
-    request.extend(body);
+    let (head, body) = read_request(&mut caller).await?;
+    let request = [head.as_bytes(), &body].concat();
 
     let mut to_service = TcpStream::connect(service).await?;
     to_service.write_all(&request).await?;
     let mut answer = Vec::new();
     to_service.read_to_end(&mut answer).await?;
-    if losses.on.load(Ordering::SeqCst) && head.starts_with("post /api/auth/refresh ") {
+    if losses.on.load(Ordering::SeqCst) && head.starts_with("POST /api/auth/refresh ") {
         losses.count.fetch_add(1, Ordering::SeqCst);
         return Ok(());
     }
     caller.write_all(&answer).await
+}
+
+/// The head of the next request, up to the empty line, and its body.
+pub(super) async fn read_request(caller: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(caller.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let lines = head.to_lowercase();
+    let length = lines.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    caller.read_exact(&mut body).await?;
+    Ok((head, body))
 }

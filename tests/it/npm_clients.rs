@@ -1,0 +1,163 @@
+//! What others wrote to keep people signed in, unmodified, with the lines that docs/how-to/http-clients.md has for it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::{Gate, TestApp, expired, find_program, skipped, wait_until};
+
+const AUTH: &str = "https://auth.example.com";
+const SHARED: &str = "tokens.js";
+const ALL_OF_THEM: &str = r#"{"ada@example.com":50}"#;
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm")
+}
+
+/// The block of code of the document that has this line.
+fn block(line: &str) -> String {
+    let document = folder().join("../../docs/how-to/http-clients.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let mut blocks = document.split("```").skip(1).step_by(2).filter_map(|block| Some(block.split_once('\n')?.1));
+    blocks
+        .find(|block| block.lines().any(|own| own == line))
+        .unwrap_or_else(|| panic!("no block has {line}"))
+        .to_owned()
+}
+
+/// A client of the document, in a process of its own, which is killed when dropped.
+struct Client {
+    process: Child,
+    input: ChildStdin,
+    answers: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Client {
+    /// The code of the document that begins with `import`, but for where the service is.
+    fn start(import: &str, service: &str, tokens: &Value) -> Option<Self> {
+        let Some(node) = find_program(&["node"], &[]) else {
+            skipped("NODE", "apt-get install nodejs npm && npm ci --prefix tests/npm");
+            return None;
+        };
+        let shared = block(&format!("// {SHARED}")).replace(AUTH, service);
+        let own = block(import);
+        let own = own.lines().filter(|line| !line.ends_with(&format!("from \"./{SHARED}\";"))).collect::<Vec<_>>();
+        let rounds = "import { rounds } from './rounds.mjs'; await rounds(tokens, me);";
+        let mut process = Command::new(node)
+            .args(["--input-type=module", "--eval", &[&shared, &*own.join("\n"), rounds].join("\n")])
+            .current_dir(folder())
+            .env("TOKENS", tokens.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = Arc::<Mutex<Vec<Value>>>::default();
+        let (input, output, writer) = (process.stdin.take().unwrap(), process.stdout.take().unwrap(), answers.clone());
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.for_each(|line| writer.lock().unwrap().push(serde_json::from_str(&line).expect(&line)));
+        });
+        Some(Self { process, input, answers })
+    }
+
+    /// Makes fifty calls at once with an access token that has expired.
+    fn call(&mut self, expired: &str) {
+        writeln!(self.input, "{expired}").unwrap();
+    }
+
+    /// Who was found by the calls, and the tokens afterwards.
+    async fn answer(&mut self) -> Value {
+        wait_until("the client answers", async || {
+            assert!(self.process.try_wait().unwrap().is_none(), "the client ended");
+            !self.answers.lock().unwrap().is_empty()
+        })
+        .await;
+        self.answers.lock().unwrap().remove(0)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// How often the only session was refreshed; fails if it has ended, or is not the only one.
+async fn generation(app: &TestApp) -> i64 {
+    assert_eq!(app.database.number("select count(*) from sessions").await, 1);
+    app.database.number("select generation from sessions where ended_at is null").await
+}
+
+/// Fifty calls at once, three times, each time with an access token that has expired. For the first two times all make
+/// so many refreshes with the same token.
+async fn nobody_is_signed_out(import: &str, refreshes: usize) {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    let expired = expired(&account.access_token);
+    let gate = Gate::to(app.address).await;
+    let tokens = json!({"refresh_token": account.refresh_token});
+    let Some(mut client) = Client::start(import, &format!("http://{}", gate.address), &tokens) else { return };
+
+    // All of them at the same moment.
+    gate.close();
+    client.call(&expired);
+    wait_until("all refreshes have come", async || gate.tokens().len() == refreshes).await;
+    gate.open();
+    let first = client.answer().await;
+    assert_eq!(first["counts"].to_string(), ALL_OF_THEM);
+    assert_eq!(gate.tokens(), vec![account.refresh_token.clone(); refreshes]);
+    assert_eq!(generation(&app).await, 1);
+
+    // One, and twenty seconds later the others, whose token is the parent by then.
+    gate.close();
+    client.call(&expired);
+    wait_until("all refreshes have come", async || gate.tokens().len() == refreshes).await;
+    gate.let_through(1);
+    wait_until("the first is done", async || generation(&app).await == 2).await;
+    app.database.execute("update sessions set rotated_at = rotated_at - interval '20 seconds'").await;
+    gate.open();
+    let second = client.answer().await;
+    assert_eq!(second["counts"].to_string(), ALL_OF_THEM);
+    assert_eq!(gate.tokens(), vec![first["refresh_token"].as_str().unwrap(); refreshes]);
+    assert_eq!(generation(&app).await, 2);
+
+    // As it comes.
+    client.call(&expired);
+    let third = client.answer().await;
+    assert_eq!(third["counts"].to_string(), ALL_OF_THEM);
+    assert_eq!(generation(&app).await, 3);
+
+    let anonymous = app.anonymous();
+    assert_eq!(anonymous.me(third["access_token"].as_str().unwrap()).await.status, 200);
+    assert_eq!(anonymous.refresh(third["refresh_token"].as_str().unwrap()).await.status, 200);
+    assert_eq!(generation(&app).await, 4);
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_by_ky_leave_everybody_signed_in() {
+    nobody_is_signed_out(r#"import ky from "ky";"#, 50).await;
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_by_ofetch_leave_everybody_signed_in() {
+    nobody_is_signed_out(r#"import { ofetch } from "ofetch";"#, 50).await;
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_by_wretch_leave_everybody_signed_in() {
+    nobody_is_signed_out(r#"import wretch from "wretch";"#, 50).await;
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_by_openapi_fetch_leave_everybody_signed_in() {
+    nobody_is_signed_out(r#"import createClient from "openapi-fetch";"#, 50).await;
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_by_axios_auth_refresh_leave_everybody_signed_in() {
+    nobody_is_signed_out(r#"import { createAuthRefresh } from "axios-auth-refresh";"#, 1).await;
+}

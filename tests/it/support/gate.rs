@@ -1,0 +1,81 @@
+//! A proxy that keeps refreshes waiting until a test lets them go on, and knows which tokens they brought.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::lossy::read_request;
+
+/// Between a client and a service. It is open at first.
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// One for each refresh that may go on.
+    passes: Semaphore,
+    /// Of each refresh that came since the gate was closed or opened.
+    tokens: Mutex<Vec<String>>,
+}
+
+/// As good as any number.
+const ALL: usize = 1_000_000;
+
+impl Gate {
+    pub(crate) async fn to(service: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared { passes: Semaphore::new(ALL), tokens: Mutex::default() });
+        let gate = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A connection that breaks is the business of those at its ends.
+                let gate = Arc::clone(&gate);
+                tokio::spawn(async move { pass(stream, service, &gate).await });
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Refreshes wait from now on.
+    pub(crate) fn close(&self) {
+        self.shared.passes.forget_permits(self.shared.passes.available_permits());
+        self.shared.tokens.lock().unwrap().clear();
+    }
+
+    /// So many of those that wait, or will come, go on.
+    pub(crate) fn let_through(&self, count: usize) {
+        self.shared.passes.add_permits(count);
+    }
+
+    pub(crate) fn open(&self) {
+        self.let_through(ALL);
+    }
+
+    /// The refresh tokens that came since the gate was closed, in their order.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.shared.tokens.lock().unwrap().clone()
+    }
+}
+
+async fn pass(mut caller: TcpStream, service: SocketAddr, gate: &Shared) -> std::io::Result<()> {
+    let (head, body) = read_request(&mut caller).await?;
+    if head.starts_with("POST /api/auth/refresh ") {
+        let body: Value = serde_json::from_slice(&body)?;
+        gate.tokens.lock().unwrap().push(body["refresh_token"].as_str().unwrap_or_default().to_owned());
+        gate.passes.acquire().await.unwrap().forget();
+    }
+    // One request for each connection, so that the end of the answer is the end of the stream.
+    let lines = head.lines().filter(|line| !line.is_empty() && !line.to_lowercase().starts_with("connection:"));
+    let head = lines.chain(["connection: close", "", ""]).collect::<Vec<_>>().join("\r\n");
+    let mut to_service = TcpStream::connect(service).await?;
+    to_service.write_all(&[head.as_bytes(), &body].concat()).await?;
+    let mut answer = Vec::new();
+    to_service.read_to_end(&mut answer).await?;
+    caller.write_all(&answer).await
+}
