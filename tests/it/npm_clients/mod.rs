@@ -1,7 +1,9 @@
 //! What others wrote to keep people signed in, unmodified, with the lines that docs/how-to/http-clients.md has for it.
 
+mod nuxt_auth;
+
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +15,7 @@ const AUTH: &str = "https://auth.example.com";
 const SHARED: &str = "tokens.js";
 const ALL_OF_THEM: &str = r#"{"ada@example.com":50}"#;
 
-fn folder() -> std::path::PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm")
 }
 
@@ -37,7 +39,8 @@ struct Client {
 
 impl Client {
     /// The code of the document that begins with `import`, but for where the service is.
-    fn start(import: &str, service: &str, tokens: &Value) -> Option<Self> {
+    /// `me` is what makes one call.
+    fn start(import: &str, me: &str, service: &str, tokens: &Value) -> Option<Self> {
         let Some(node) = find_program(&["node"], &[]) else {
             skipped("NODE", "apt-get install nodejs npm && npm ci --prefix tests/npm");
             return None;
@@ -45,9 +48,9 @@ impl Client {
         let shared = block(&format!("// {SHARED}")).replace(AUTH, service);
         let own = block(import);
         let own = own.lines().filter(|line| !line.ends_with(&format!("from \"./{SHARED}\";"))).collect::<Vec<_>>();
-        let rounds = "import { rounds } from './rounds.mjs'; await rounds(tokens, me);";
+        let rounds = format!("import {{ rounds }} from './rounds.mjs'; await rounds(tokens, {me});");
         let mut process = Command::new(node)
-            .args(["--input-type=module", "--eval", &[&shared, &*own.join("\n"), rounds].join("\n")])
+            .args(["--input-type=module", "--eval", &[&shared, &*own.join("\n"), &rounds].join("\n")])
             .current_dir(folder())
             .env("TOKENS", tokens.to_string())
             .stdin(Stdio::piped())
@@ -94,13 +97,13 @@ async fn generation(app: &TestApp) -> i64 {
 
 /// Fifty calls at once, three times, each time with an access token that has expired. For the first two times all make
 /// so many refreshes with the same token.
-async fn nobody_is_signed_out(import: &str, refreshes: usize) {
+async fn nobody_is_signed_out(import: &str, me: &str, refreshes: usize) {
     let app = TestApp::start().await;
     let account = app.register("ada@example.com").await;
     let expired = expired(&account.access_token);
     let gate = Gate::to(app.address).await;
     let tokens = json!({"refresh_token": account.refresh_token});
-    let Some(mut client) = Client::start(import, &format!("http://{}", gate.address), &tokens) else { return };
+    let Some(mut client) = Client::start(import, me, &format!("http://{}", gate.address), &tokens) else { return };
 
     // All of them at the same moment.
     gate.close();
@@ -139,25 +142,31 @@ async fn nobody_is_signed_out(import: &str, refreshes: usize) {
 
 #[tokio::test]
 async fn fifty_calls_at_once_by_ky_leave_everybody_signed_in() {
-    nobody_is_signed_out(r#"import ky from "ky";"#, 50).await;
+    nobody_is_signed_out(r#"import ky from "ky";"#, "me", 50).await;
 }
 
 #[tokio::test]
 async fn fifty_calls_at_once_by_ofetch_leave_everybody_signed_in() {
-    nobody_is_signed_out(r#"import { ofetch } from "ofetch";"#, 50).await;
+    nobody_is_signed_out(r#"import { ofetch } from "ofetch";"#, "me", 50).await;
 }
 
 #[tokio::test]
 async fn fifty_calls_at_once_by_wretch_leave_everybody_signed_in() {
-    nobody_is_signed_out(r#"import wretch from "wretch";"#, 50).await;
+    nobody_is_signed_out(r#"import wretch from "wretch";"#, "me", 50).await;
 }
 
 #[tokio::test]
 async fn fifty_calls_at_once_by_openapi_fetch_leave_everybody_signed_in() {
-    nobody_is_signed_out(r#"import createClient from "openapi-fetch";"#, 50).await;
+    nobody_is_signed_out(r#"import createClient from "openapi-fetch";"#, "me", 50).await;
 }
 
 #[tokio::test]
 async fn fifty_calls_at_once_by_axios_auth_refresh_leave_everybody_signed_in() {
-    nobody_is_signed_out(r#"import { createAuthRefresh } from "axios-auth-refresh";"#, 1).await;
+    nobody_is_signed_out(r#"import { createAuthRefresh } from "axios-auth-refresh";"#, "me", 1).await;
+}
+
+#[tokio::test]
+async fn fifty_instances_with_axios_auth_refresh_that_call_at_once_leave_everybody_signed_in() {
+    let me = "async () => (await createApi().get('/api/auth/me')).data";
+    nobody_is_signed_out(r#"import { createAuthRefresh } from "axios-auth-refresh";"#, me, 50).await;
 }
