@@ -66,8 +66,10 @@ impl Nuxt {
         Some(nuxt)
     }
 
+    /// Loads the page, and gives what it says.
     async fn load(&self, browser: &Browser) -> Value {
         browser.goto(&self.url).await;
+        wait_until("the page is alive", async || browser.run("return !!window.auth", json!({})).await == true).await;
         browser.run("return document.querySelector('output').textContent", json!({})).await
     }
 }
