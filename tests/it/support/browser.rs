@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -18,6 +19,10 @@ pub(crate) struct Browser {
     session: String,
     _driver: Driver,
 }
+
+/// Keys that are no characters, as `WebDriver` writes them.
+pub(crate) const TAB: char = '\u{e004}';
+pub(crate) const ENTER: char = '\u{e007}';
 
 /// What a machine must have to run one.
 pub(crate) struct BrowserPrograms {
@@ -86,10 +91,54 @@ impl Browser {
         self.command("execute/async", json!({"script": script, "args": [args]})).await
     }
 
+    /// Clicks in the middle of the first element that matches, as with a mouse: fails if another one lies over it.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.element(selector).await;
+        self.command(&format!("element/{element}/click"), json!({})).await;
+    }
+
+    /// Types into the first element that matches, after what is there.
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let element = self.element(selector).await;
+        self.command(&format!("element/{element}/value"), json!({ "text": text })).await;
+    }
+
+    /// Presses the keys of a text one after the other, wherever the focus is. [`TAB`] and [`ENTER`] are keys.
+    pub(crate) async fn press(&self, keys: &str) {
+        let press = |key: char| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})];
+        let keys = keys.chars().flat_map(press).collect::<Vec<_>>();
+        self.command("actions", json!({"actions": [{"type": "key", "id": "keys", "actions": keys}]})).await;
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let found = self.command("element", json!({"using": "css selector", "value": selector})).await;
+        let (_, id) = found.as_object().unwrap().iter().next().unwrap();
+        id.as_str().unwrap().to_owned()
+    }
+
+    /// From now on pages are shown `light` or `dark`, and so many CSS pixels wide.
+    pub(crate) async fn appear(&self, scheme: &str, width: u32) {
+        let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")];
+        let features = features.map(|(name, value)| json!({"name": name, "value": value}));
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// A picture of the whole page, as a PNG file.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        let answer = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true})).await;
+        BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
+    }
+
     /// Every cookie of every site, also those that no script can read, as the `DevTools` protocol describes them.
     pub(crate) async fn cookies(&self) -> Vec<Value> {
-        let answer = self.command("goog/cdp/execute", json!({"cmd": "Storage.getCookies", "params": {}})).await;
-        answer["cookies"].as_array().unwrap().clone()
+        self.devtools("Storage.getCookies", json!({})).await["cookies"].as_array().unwrap().clone()
+    }
+
+    /// A command of the `DevTools` protocol.
+    pub(crate) async fn devtools(&self, name: &str, params: Value) -> Value {
+        self.command("goog/cdp/execute", json!({"cmd": name, "params": params})).await
     }
 
     async fn command(&self, name: &str, body: Value) -> Value {

@@ -1,5 +1,6 @@
 //! What tests stand on: a database each, a server each, and callers as types.
 
+mod accessibility;
 mod app;
 mod browser;
 mod client;
@@ -17,7 +18,7 @@ mod tls_postgres;
 mod way;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp, claims, expired};
-pub(crate) use browser::Browser;
+pub(crate) use browser::{Browser, ENTER, TAB};
 pub(crate) use client::Program;
 pub(crate) use database::{RestartableCluster, TestDatabase, own_cluster};
 pub(crate) use dice::Dice;
