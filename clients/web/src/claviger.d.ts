@@ -180,6 +180,8 @@ export interface Client {
   accessToken(): Promise<string | null>;
   /** Refreshes now. Seldom needed. */
   refresh(): Promise<void>;
+  /** In how many seconds that is due by itself, to be shown; null without a token. A page that nobody sees waits until it is seen. */
+  refreshIn(): number | null;
   /** To be called when an app comes to the foreground. Pages notice by themselves. */
   wake(): void;
   /** Ends timers and listeners. The session goes on. */

@@ -72,6 +72,7 @@ export function createClient(options = {}) {
     call,
     accessToken,
     refresh: () => refresh(),
+    refreshIn: session.refreshIn,
     wake: session.wake,
     close: session.close,
 

@@ -258,6 +258,7 @@ export function openSession({ store, cookie, name, post, whoIs }) {
     state,
     wake,
     refresh,
+    refreshIn: () => ticket && (due() ? 0 : ticket.wait() / 1000),
     /** The access token of the moment, or null for nobody. Fails only if there is none and none can be had. */
     async accessToken() {
       await opened;

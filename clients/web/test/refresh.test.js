@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Device } from "./device.js";
-import { API, BASE, cut, lost, problem } from "./service.js";
+import { ADA, API, BASE, cut, lost, problem } from "./service.js";
 
 const ok = (answers) => answers.every(({ status }) => status === 200);
 const page = (status, text = "<html>502</html>") => new Response(text, { status, headers: { "content-type": "text/html" } });
@@ -27,6 +27,29 @@ test("a token is refreshed before it ends, at another moment each time", async (
   const gaps = at.map((time, n) => time - (at[n - 1] ?? 0));
   assert(at.length >= 6 && gaps.every((gap) => gap >= 450_000 && gap <= 541_000), `${gaps}`);
   assert(new Set(gaps).size > 3, `${gaps}`);
+});
+
+test("a page can count down to its refresh", async (t) => {
+  const device = new Device(t);
+  const client = device.tab();
+  assert.equal(client.refreshIn(), null);
+  await device.clock.until(client.register(ADA));
+  const seconds = client.refreshIn();
+  assert(seconds >= 450 && seconds <= 540, `${seconds}`);
+
+  await device.clock.pass(seconds * 1000 - 1000);
+  assert.equal(Math.round(client.refreshIn()), 1);
+  assert.equal(device.service.refreshes().length, 0);
+  await device.clock.pass(1100);
+  assert.equal(device.service.refreshes().length, 1);
+  assert(client.refreshIn() > 440);
+
+  device.see("hidden");
+  await device.clock.pass(3_600_000);
+  assert.equal(client.refreshIn(), 0);
+  assert.equal(device.service.refreshes().length, 1);
+  await device.clock.until(client.logout());
+  assert.equal(client.refreshIn(), null);
 });
 
 test("a hidden page is quiet, and refreshes when it is seen again", async (t) => {

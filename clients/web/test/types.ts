@@ -8,9 +8,10 @@ const stop: () => void = client.onChange((state: State) => state.reason?.ended_b
 const platform: typeof fetch = client.fetch;
 const email: string = (await client.login({ email: "ada@example.com", password: "…" })).email;
 const token: string | null = await client.accessToken();
+const seconds: number | null = client.refreshIn();
 // @ts-expect-error A login needs a password.
 client.login({ email });
 // @ts-expect-error There is no such storage.
 createClient({ storage: "sessionStorage" });
 const fields = (error: unknown) => (error instanceof ClavigerError ? error.fields.map(({ field }) => field) : []);
-export { fields, platform, stop, token };
+export { fields, platform, seconds, stop, token };
