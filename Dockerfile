@@ -5,6 +5,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY config config
 COPY migrations migrations
+# The console is a page that loads the client as it is published.
+COPY clients/web/src clients/web/src
 COPY src src
 # Not built, but Cargo reads what all members of the workspace need.
 COPY clients/rust clients/rust

@@ -130,7 +130,7 @@ impl App {
             outbox.enter_figures(&mut figures);
         }
         let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
-        let (state, newcomers) = (auth.clone(), connections.clone());
+        let (state, newcomers, console) = (auth.clone(), connections.clone(), settings.server.console);
         let factory = move || {
             ActixApp::new()
                 .wrap(outside.browsers.cors())
@@ -138,7 +138,7 @@ impl App {
                 .app_data(state.clone())
                 .app_data(outside.clone())
                 .app_data(http::payload_limit())
-                .configure(http::routes)
+                .configure(http::routes(console))
         };
         let server = HttpServer::new(factory)
             .workers(workers)

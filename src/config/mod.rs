@@ -85,6 +85,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         drain: r.duration("server.drain", Duration::ZERO..=10 * MINUTE),
         shutdown_timeout: r.duration("server.shutdown_timeout", Duration::ZERO..=60 * MINUTE),
         public_url: r.public_url("server.public_url"),
+        console: r.boolean("server.console"),
         trusted_proxies: r.list_of("server.trusted_proxies", parse_network),
         forwarded_header: r.one_of("server.forwarded_header", &FORWARDED_HEADERS).unwrap_or_default(),
     };

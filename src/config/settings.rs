@@ -66,6 +66,8 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Where people reach it, if that is known.
     pub public_url: Option<String>,
+    /// Whether the console is served at `/`.
+    pub console: bool,
     /// Networks of proxies that tell whose requests they pass on.
     pub trusted_proxies: Vec<IpNet>,
     /// The header they tell by, in lower case.

@@ -117,15 +117,22 @@ fn mark(headers: &mut HeaderMap, request_id: &str, https: bool) {
         headers.insert(REQUEST_ID, value);
     }
     let mut always = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
-    always(CACHE_CONTROL, "no-store");
-    // They are data: nothing in them is to be run, shown in a frame, guessed at, or told to the next page.
-    always(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    // Nothing in an answer is to be guessed at, or told to the next page.
     always(REFERRER_POLICY, "no-referrer");
     always(X_CONTENT_TYPE_OPTIONS, "nosniff");
     if https {
         always(STRICT_TRANSPORT_SECURITY, "max-age=63072000");
     }
+    // The files of the console say these two for themselves.
+    let mut unless_said = |name, value| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
+    unless_said(CACHE_CONTROL, "no-store");
+    // They are data: nothing in them is to be run, or shown in a frame.
+    unless_said(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
 }
 
 /// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.

@@ -26,6 +26,7 @@ mod clock;
 mod config;
 mod conformance;
 mod connections;
+mod console;
 mod deploy;
 mod dev;
 mod docs;

@@ -118,7 +118,7 @@ impl Service {
                 .app_data(web::Data::new(auth))
                 .app_data(web::Data::new(outside))
                 .app_data(http::payload_limit())
-                .configure(http::routes);
+                .configure(http::routes(false));
             Rc::new(init_service(app).await)
         });
         let ask = move |request: Request| -> Asked {

@@ -25,7 +25,7 @@ fn settings(server: &MailServer) -> Vec<(&'static str, String)> {
     settings
 }
 
-async fn start_with(server: &MailServer, more: &[(&str, &str)]) -> TestApp {
+pub(crate) async fn start_with(server: &MailServer, more: &[(&str, &str)]) -> TestApp {
     let settings = settings(server);
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     TestApp::start_with(&[&settings, more].concat()).await

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -123,12 +122,6 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
         let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
-    }
-
-    /// A picture of the whole page, as a PNG file.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
-        let answer = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true})).await;
-        BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 
     /// Every cookie of every site, also those that no script can read, as the `DevTools` protocol describes them.
