@@ -25,16 +25,19 @@ pub(crate) async fn dev(
     let mut folder = Folder::claim(dir)?;
     folder.note("starting")?;
     let stop = asked_to_stop()?;
+    // Not known yet if any will do (port 0): then these links lead nowhere.
+    let console = format!("http://{}:{}", Ipv4Addr::LOCALHOST, config::load_port(file, &environment)?);
     let mut overlay = BTreeMap::from([
         ("server.host".to_owned(), Ipv4Addr::LOCALHOST.to_string()),
+        ("server.console".to_owned(), "true".to_owned()),
         ("cookie.secure".to_owned(), "false".to_owned()),
         ("cors.allowed_origins".to_owned(), DEVELOPMENT_ORIGINS.to_owned()),
         ("access_token.secrets".to_owned(), folder.secret("jwt_secret")?),
         ("refresh_token.keys".to_owned(), folder.secret("refresh_secret")?),
         ("mail.url".to_owned(), format!("file:{}", dir.join("mails").display())),
         ("mail.from".to_owned(), "claviger <claviger@localhost>".to_owned()),
-        ("mail.verify_link".to_owned(), "http://localhost:3000/verify-email?token={token}".to_owned()),
-        ("mail.reset_link".to_owned(), "http://localhost:3000/reset-password?token={token}".to_owned()),
+        ("mail.verify_link".to_owned(), format!("{console}/#verify={{token}}")),
+        ("mail.reset_link".to_owned(), format!("{console}/#reset={{token}}")),
     ]);
     let mut cluster = None;
     if !config::names_database(file, &environment) {
@@ -46,11 +49,15 @@ pub(crate) async fn dev(
     }
     folder.leave_database_url(cluster.as_ref().map(Cluster::default_url).as_deref())?;
     let settings = load(file, &environment, &overlay)?;
+    let has_console = settings.server.console;
     let mails = settings.mail.as_ref().map(|mail| mail.server.clone());
     let app = App::build(settings)?;
     let address = app.address();
     folder.note(&format!("http://{address}"))?;
     print(format_args!("\n  claviger for development, ready in a moment"))?;
+    if has_console {
+        print(format_args!("  console    http://{address}"))?;
+    }
     print(format_args!("  API        http://{address}/api/auth/… (docs/api.md)"))?;
     print(format_args!("  health     http://{address}/health/ready"))?;
     match &cluster {

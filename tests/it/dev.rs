@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Anonymous, PASSWORD, wait_until};
+use crate::support::{Anonymous, PASSWORD, free_port, wait_until};
 
 /// A folder as a clone would be one: for root, one that the server's own account can enter.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -44,7 +44,11 @@ fn command(folder: &Path) -> Command {
 
 impl Dev {
     pub(crate) async fn ready(folder: &Path) -> Self {
-        let mut child = command(folder).spawn().unwrap();
+        Self::ready_on(folder, 0).await
+    }
+
+    async fn ready_on(folder: &Path, port: u16) -> Self {
+        let mut child = command(folder).env("PORT", port.to_string()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let health = lines.find_map(|line| Some(line.trim().strip_prefix("health")?.trim().to_owned()));
         let base = health.expect("it prints where it listens").replace("/health/ready", "");
@@ -92,6 +96,37 @@ async fn a_second_start_finds_the_data_of_the_first_and_ctrl_c_leaves_nothing_ru
     assert_eq!(second.caller.me(registered.text("access_token")).await.status, 200);
     second.end(Signal::TERM).await;
     assert_eq!(processes_of(&folder.0), 0);
+}
+
+#[tokio::test]
+async fn its_console_is_the_page_that_it_names_first_and_that_mails_lead_to() {
+    let folder = Folder::new();
+    let mut child = command(&folder.0).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let named = lines.find(|line| line.contains("http://")).unwrap();
+    assert!(named.trim().starts_with("console") && !named.contains("/api/"), "{named}");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let port = free_port();
+    let dev = Dev::ready_on(&folder.0, port).await;
+    let page = dev.caller.http.get(&dev.caller.base).send().await.unwrap();
+    assert_eq!(
+        (page.status().as_u16(), &page.headers()["content-type"]),
+        (200, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    dev.caller.register("ada@example.com").await;
+    dev.caller.post("/api/auth/password-reset", json!({"email": "ada@example.com"})).await;
+    let mails = || {
+        let files = std::fs::read_dir(folder.0.join(".claviger/mails")).into_iter().flatten();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default());
+        texts.collect::<String>().replace("=\r\n", "").replace("=3D", "=")
+    };
+    for page in ["verify", "reset"] {
+        let link = format!("http://127.0.0.1:{port}/#{page}=");
+        wait_until("the mail is there", async || mails().contains(&link)).await;
+    }
+    dev.end(Signal::TERM).await;
 }
 
 #[tokio::test]
