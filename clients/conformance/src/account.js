@@ -17,29 +17,33 @@ export class Account {
     if (email && password) return new Account(service, { email, password, own: false });
     const random = randomBytes(12).toString("hex");
     const account = new Account(service, { email: `conformance-${random}@example.com`, password: `Conformance ${random}`, own: true });
-    const { status, body } = await account.#post("register", { email: account.email, password: account.password });
+    const { status, body } = await account.#ask("register", { email: account.email, password: account.password });
     if (status !== 201) throw new Error(`the service does not register an account: ${status} ${body.code ?? ""}`);
     if (!body.refresh_token) throw new Error("the service wants addresses verified first: set CONFORMANCE_EMAIL and CONFORMANCE_PASSWORD");
     return account;
   }
 
-  async #post(path, body, headers = {}) {
-    const init = { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body), redirect: "error" };
-    const answer = await fetch(`${this.#service}/api/auth/${path}`, init);
-    const text = await answer.text();
-    return { status: answer.status, body: text ? JSON.parse(text) : {} };
+  async #ask(path, body, { method = "POST", headers } = {}) {
+    const init = { method, headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body), redirect: "error" };
+    for (let tries = 20; ; tries--) {
+      const answer = await fetch(`${this.#service}/api/auth/${path}`, init);
+      const text = await answer.text();
+      if (answer.status !== 503 || tries === 0) return { status: answer.status, body: text ? JSON.parse(text) : {} };
+      // Too busy, perhaps with other runs.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
   }
 
   #login() {
-    return this.#post("login", { email: this.email, password: this.password, label: "conformance kit" });
+    return this.#ask("login", { email: this.email, password: this.password, label: "conformance kit" });
   }
 
   refresh(refresh_token) {
-    return this.#post("refresh", { refresh_token });
+    return this.#ask("refresh", { refresh_token });
   }
 
   logout(refresh_token) {
-    return this.#post("logout", { refresh_token });
+    return this.#ask("logout", { refresh_token });
   }
 
   /** Whether the service is strict: whether the window in which a refresh may be repeated without its key is 0 s. */
@@ -56,7 +60,7 @@ export class Account {
   async close() {
     if (!this.#own) return;
     const { body } = await this.#login();
-    const headers = { authorization: `Bearer ${body.access_token}`, "content-type": "application/json" };
-    await fetch(`${this.#service}/api/auth/me`, { method: "DELETE", headers, body: JSON.stringify({ password: this.password }) });
+    const headers = { authorization: `Bearer ${body.access_token}` };
+    await this.#ask("me", { password: this.password }, { method: "DELETE", headers });
   }
 }

@@ -50,7 +50,7 @@ class Trial {
   /** Signs in, again if the service is too busy for it: that is not the client's fault. */
   async login() {
     const { email, password } = this.account;
-    for (let tries = 5; ; tries--) {
+    for (let tries = 10; ; tries--) {
       const { ok, error } = await this.client.ask({ do: "login", email, password });
       if (ok === true) return;
       const busy = this.proxy.requests.findLast(isLogin)?.end.startsWith("503");

@@ -1,6 +1,6 @@
 // Two processes with one storage, as an app and its extension have. Only with --shared.
 
-import { lost, pass } from "../faults.js";
+import { lost, pass, slow } from "../faults.js";
 
 const stillIn = async (trial, clients) => {
   for (const client of clients) {
@@ -17,7 +17,8 @@ export default [
       const both = [trial.client, trial.another()];
       await stillIn(trial, both);
       for (let n = 0; n < 5; n++) {
-        trial.expired();
+        // The first answer takes so long that the other process asks too.
+        trial.expired(slow(500));
         const answers = await Promise.all(both.map((client) => client.ask({ do: "call", count: 5 })));
         for (const { succeeded } of answers) trial.must(succeeded === 5, `${succeeded} of 5 calls succeed`);
         await stillIn(trial, both);
