@@ -5,7 +5,7 @@ CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 # Folders whose tests need packages of npm.
-NPM_FOLDERS := clients/web tests/npm tests/npm/nuxt
+NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
 .DEFAULT_GOAL := help
 .PHONY: help run test ways fixtures bench chaos siege fuzz lint deny fmt check image clean postgres packages
