@@ -172,6 +172,19 @@ async fn a_killed_one_takes_a_stopped_database_along() {
 }
 
 #[tokio::test]
+async fn pages_of_the_usual_development_servers_may_call() {
+    let folder = Folder::new();
+    let dev = Dev::ready(&folder.0).await;
+    for origin in ["http://localhost:5173", "http://127.0.0.1:5173", "http://localhost:3000", "http://127.0.0.1:3000"] {
+        let body = json!({"email": "ada@", "password": PASSWORD, "token_transport": "cookie"});
+        let request = dev.caller.request(reqwest::Method::POST, "/api/auth/register").header("origin", origin);
+        let answer = dev.caller.send(request.json(&body)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (422, origin));
+    }
+    dev.end(Signal::TERM).await;
+}
+
+#[tokio::test]
 async fn two_in_one_folder_get_a_clear_error() {
     let folder = Folder::new();
     let first = Dev::ready(&folder.0).await;

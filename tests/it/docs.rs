@@ -26,6 +26,7 @@ fn documents() -> Vec<PathBuf> {
         "docs/how-to",
         "examples/gateways",
         "examples/resource-server",
+        "examples/spa",
         "clients/conformance",
         "clients/rust",
         "clients/web",

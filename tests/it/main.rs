@@ -49,6 +49,7 @@ mod races;
 mod resource_server;
 mod rotation;
 mod serving_role;
+mod spa;
 mod sweep;
 mod throttle;
 mod tls;
