@@ -104,9 +104,9 @@ async fn its_console_is_the_page_that_it_names_first_and_that_mails_lead_to() {
     let mut child = command(&folder.0).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let named = lines.find(|line| line.contains("http://")).unwrap();
-    assert!(named.trim().starts_with("console") && !named.contains("/api/"), "{named}");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
+    assert!(named.trim().starts_with("console") && !named.contains("/api/"), "{named}");
 
     let port = free_port();
     let dev = Dev::ready_on(&folder.0, port).await;
