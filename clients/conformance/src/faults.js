@@ -64,3 +64,15 @@ export function held(then = pass) {
   };
   return Object.assign(fault, { arrived, release });
 }
+
+/** The service does what was asked at once, and the answer waits for `release`. */
+export function late() {
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  const fault = async ({ forward, deliver }) => {
+    const answer = await forward();
+    await released;
+    deliver(answer);
+  };
+  return Object.assign(fault, { release });
+}
