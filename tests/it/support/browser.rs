@@ -49,7 +49,9 @@ impl Browser {
             "--host-resolver-rules=MAP * 127.0.0.1",
         ];
         let options = json!({"binary": programs.browser, "args": arguments});
-        let capabilities = json!({"acceptInsecureCerts": true, "goog:chromeOptions": options});
+        // Twenty browsers at once on two cores take their time.
+        let timeouts = json!({"script": 120_000});
+        let capabilities = json!({"acceptInsecureCerts": true, "timeouts": timeouts, "goog:chromeOptions": options});
         let sessions = format!("http://127.0.0.1:{}/session", driver.port);
         let body = json!({"capabilities": {"alwaysMatch": capabilities}});
         let opened = value_of(http.post(&sessions).json(&body)).await;
