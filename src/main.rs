@@ -11,7 +11,7 @@ use claviger::config;
 use claviger::store::migrations;
 use commands::{
     ClientsCommand, Failure, ImportCommand, KeysCommand, SessionsCommand, UserArguments, check_config, clients, dev,
-    health, import, keys, migrate, print, serve, sessions, stats, user,
+    health, import, keys, migrate, openapi, print, serve, sessions, stats, user,
 };
 
 /// Self-hosted authentication: short-lived JWTs, rotating refresh tokens, Postgres.
@@ -74,6 +74,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the document of the API: OpenAPI 3.1, in JSON.
+    Openapi,
     /// Ask the server on this machine whether it is ready; the exit code says so too.
     Health,
 }
@@ -104,6 +106,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Stats { json } => runtime.block_on(stats(file, &environment, *json)),
         Command::Clients { command } => runtime.block_on(clients(file, &environment, command)),
         Command::Sessions { command } => runtime.block_on(sessions(file, &environment, command)),
+        Command::Openapi => openapi(),
         Command::Health => health(config::load_port(file, &environment)?),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Error;
 use crate::domain::session::SessionPolicy;
@@ -23,7 +24,7 @@ pub struct Sweep {
 }
 
 /// How many rows are gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Removed {
     /// Of sessions.
     pub sessions: i64,

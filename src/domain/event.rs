@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::place::Place;
@@ -75,7 +76,7 @@ pub enum LoginFailure {
 }
 
 /// Whether what was tried was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was.
@@ -218,19 +219,37 @@ impl Event {
 }
 
 /// An event as it was recorded.
-#[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the table describes them")]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct RecordedEvent {
+    /// Its id.
     pub id: Uuid,
+    /// When, by the database's clock.
     #[serde(with = "time::serde::rfc3339")]
     pub occurred_at: OffsetDateTime,
+    /// What; newer versions have more kinds.
+    #[schema(example = "logged_in")]
     pub kind: String,
+    /// Whether what was tried was done.
+    #[schema(value_type = Outcome)]
     pub outcome: String,
+    /// What the kind leaves open.
+    #[schema(required, example = json!(null))]
     pub reason: Option<String>,
+    /// By way of which session.
+    #[schema(required)]
     pub session_id: Option<Uuid>,
+    /// From where.
+    #[schema(required, value_type = Option<String>, example = "203.0.113.7")]
     pub ip_address: Option<IpAddr>,
+    /// By which device.
+    #[schema(required, example = "Mozilla/5.0 (X11; Linux x86_64)")]
     pub user_agent: Option<String>,
+    /// The `X-Request-Id` of the request.
+    #[schema(required, example = "0b2f3c7e-6d0c-4a53-9d0e-6a3f5c1f7b11")]
     pub request_id: Option<String>,
+    /// The administrator whose doing it was; null for the account's owner and for operators.
+    #[schema(required, example = json!(null))]
     pub actor_id: Option<Uuid>,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::user::Role;
@@ -26,7 +27,7 @@ pub struct SessionPolicy {
 }
 
 /// Why a session ended before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
     /// Its user signed out on that device.
@@ -139,15 +140,19 @@ impl Sender {
 }
 
 /// A session as its user sees it in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct ListedSession {
     /// Its id.
     pub id: Uuid,
     /// The device's name as its owner gave it.
+    #[schema(required, example = "Ada's phone")]
     pub label: Option<String>,
     /// The device as last seen.
+    #[schema(required, example = "Mozilla/5.0 (X11; Linux x86_64)")]
     pub user_agent: Option<String>,
     /// Where it was last seen.
+    #[schema(required, value_type = Option<String>, example = "203.0.113.7")]
     pub ip_address: Option<IpAddr>,
     /// The login.
     #[serde(with = "time::serde::rfc3339")]
@@ -159,11 +164,14 @@ pub struct ListedSession {
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
     /// When it was over.
+    #[schema(required, example = json!(null))]
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
     /// Why: a name of [`EndedBy`], or `expired`.
+    #[schema(required, example = json!(null))]
     pub ended_by: Option<String>,
     /// From where it was ended.
+    #[schema(required, value_type = Option<String>, example = json!(null))]
     pub ended_ip_address: Option<IpAddr>,
 }
 

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 /// How many there are, and what happens each day.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Statistics {
     /// Accounts as they are.
     pub users: UserCounts,
@@ -22,7 +23,7 @@ pub struct Statistics {
 }
 
 /// Accounts as they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UserCounts {
     /// All of them.
     pub total: i64,
@@ -37,9 +38,10 @@ pub struct UserCounts {
 }
 
 /// How often something happened on a day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Day {
     /// The day in UTC, as `2026-01-31`.
+    #[schema(format = Date)]
     pub date: String,
     /// How often.
     pub count: i64,

@@ -6,6 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::bearer::CurrentUser;
@@ -15,58 +17,137 @@ use super::error::ApiError;
 use super::sessions::answer_signed_in;
 use super::{Outside, State, sender};
 use crate::auth::{Export, PasswordChange, ProfileChange, Registered, Registration};
+use crate::domain::event::RecordedEvent;
+use crate::domain::place::Place;
 use crate::domain::profile::Change;
+use crate::domain::session::ListedSession;
 use crate::domain::user::{Role, User};
 
 /// The body of `POST /api/auth/register`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct RegisterRequest {
+    /// Compared without regard to case.
+    #[schema(value_type = String, required, format = "idn-email", max_length = 254, example = "ada@example.com")]
     email: Option<String>,
+    /// Of any script, and not one of the most common; how short it may be is a setting.
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 1024, example = "correct horse battery staple")]
     password: Option<String>,
+    /// One line; empty is none.
+    #[schema(max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Ada Lovelace")]
     full_name: Option<String>,
+    /// The application's own fields, at most 8 KiB of JSON.
+    #[schema(schema_with = profile_or_null)]
     profile: Option<Value>,
+    /// How the refresh token comes.
+    #[schema(value_type = Option<Transport>)]
     token_transport: Option<String>,
 }
 
 /// The body of `POST /api/auth/password`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct PasswordRequest {
+    /// The one to be replaced.
+    #[schema(value_type = String, required, format = Password, min_length = 1, example = "correct horse battery staple")]
     current_password: Option<String>,
+    /// As at registration.
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 1024, example = "a better horse with a longer staple")]
     new_password: Option<String>,
+    /// Whether the other sessions go on.
+    #[schema(example = false)]
     keep_other_sessions: Option<bool>,
 }
 
 /// The body of `DELETE /api/auth/me`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct DeletionRequest {
+    /// The caller's.
+    #[schema(value_type = String, required, format = Password, min_length = 1, example = "correct horse battery staple")]
     password: Option<String>,
 }
 
 /// The body of `PATCH /api/auth/me`, a merge patch: what is absent stays, null removes.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct MeRequest {
+    /// Null or empty removes it.
     #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Countess of Lovelace")]
     full_name: Change<String>,
+    /// Merged into what is there; null removes all of it.
     #[serde(default)]
+    #[schema(schema_with = profile_or_null)]
     profile: Change<Value>,
 }
 
+fn profile() -> Object {
+    let told = Some("The application's own fields, at most 8 KiB of JSON.");
+    let examples = [json!({ "city": "London" })];
+    ObjectBuilder::new().schema_type(Type::Object).description(told).examples(examples).build()
+}
+
+fn profile_or_null() -> Object {
+    ObjectBuilder::from(profile()).schema_type(SchemaType::from_iter([Type::Object, Type::Null])).build()
+}
+
 /// A user as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub struct UserBody {
+    /// Never changes, and is never used again.
     id: Uuid,
+    /// In lower case, the domain in ASCII.
+    #[schema(format = "idn-email", example = "ada@example.com")]
     email: String,
+    /// What to call the person.
+    #[schema(required, example = "Ada Lovelace")]
     full_name: Option<String>,
+    /// What the person may do.
     role: Role,
+    /// Whether the account is open.
     is_active: bool,
+    /// Whether the address was shown to reach the person.
     email_verified: bool,
+    /// The application's own fields.
+    #[schema(schema_with = profile)]
     profile: Value,
+    /// When the account was made.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
+    /// When what describes the person last changed.
     #[serde(with = "time::serde::rfc3339")]
     updated_at: OffsetDateTime,
+    /// When the person last signed in with a password.
+    #[schema(required)]
     #[serde(with = "time::serde::rfc3339::option")]
     last_login_at: Option<OffsetDateTime>,
+}
+
+/// A user who has no tokens yet: the address must be verified first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ToVerify)]
+pub(super) struct ToVerifyBody {
+    user: UserBody,
+}
+
+/// Everything that is kept about a user.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Export)]
+pub(super) struct ExportBody {
+    user: UserBody,
+    /// Live ones and those that ended lately, newest login first.
+    sessions: Vec<ListedSession>,
+    /// The newest 10,000.
+    events: Vec<RecordedEvent>,
+    /// The `before` of the others at `GET /api/auth/events`.
+    #[schema(required, value_type = Option<String>, example = json!(null))]
+    events_next: Option<Place>,
+}
+
+/// How many sessions ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ended)]
+pub(super) struct EndedBody {
+    #[schema(minimum = 0, example = 2)]
+    pub(super) ended: usize,
 }
 
 impl From<User> for UserBody {
@@ -99,7 +180,7 @@ pub(super) async fn register(
         Registered::SignedIn(signed_in) => {
             answer_signed_in(StatusCode::CREATED, signed_in, transport, &outside.browsers)
         }
-        Registered::ToVerify(user) => HttpResponse::Created().json(json!({ "user": UserBody::from(user) })),
+        Registered::ToVerify(user) => HttpResponse::Created().json(ToVerifyBody { user: user.into() }),
     })
 }
 
@@ -114,9 +195,7 @@ pub(super) async fn export_me(
     caller: CurrentUser,
 ) -> Result<HttpResponse, ApiError> {
     let Export { user, sessions, trail } = state.export(&caller.0, &sender(&request)).await?;
-    let body = json!({
-        "user": UserBody::from(user), "sessions": sessions, "events": trail.events, "events_next": trail.next,
-    });
+    let body = ExportBody { user: user.into(), sessions, events: trail.events, events_next: trail.next };
     Ok(HttpResponse::Ok().insert_header((CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")).json(body))
 }
 
@@ -156,5 +235,5 @@ pub(super) async fn change_password(
     let keep_other_sessions = keep_other_sessions.unwrap_or(false);
     let change = PasswordChange { current_password, new_password, keep_other_sessions };
     let ended = state.change_password(&caller.0, change, &sender(&request)).await?;
-    Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
+    Ok(HttpResponse::Ok().json(EndedBody { ended }))
 }

@@ -2,11 +2,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::accounts::UserBody;
+use super::accounts::{EndedBody, UserBody};
 use super::bearer::CurrentUser;
 use super::body::Body;
 use super::error::ApiError;
@@ -21,38 +21,70 @@ use crate::domain::user::Role;
 use crate::domain::user_filter::UserFilter;
 
 /// The query of `GET /api/admin/users`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct UsersQuery {
+    /// A part of the address or the name, in any case; one line.
+    #[param(max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "ada")]
     search: Option<String>,
+    /// What they may do.
+    #[param(value_type = Option<Role>, inline)]
     role: Option<String>,
+    /// Whether their accounts are open.
+    #[param(value_type = Option<UserStatus>, inline)]
     status: Option<String>,
+    /// How many; 50 if it is not said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
+    /// `next` of an earlier answer.
+    #[param(pattern = "^[0-9]{1,16}\\.[0-9a-f]{32}$")]
     before: Option<String>,
 }
 
+/// Whether an account is open.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the document; the domain reads the text")]
+pub(super) enum UserStatus {
+    Active,
+    Disabled,
+}
+
 /// The body of `PATCH /api/admin/users/{id}`. What is absent stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ChangeRequest {
+    /// False closes the account, and ends its sessions.
     is_active: Option<bool>,
+    /// What the person may do.
+    #[schema(value_type = Option<Role>)]
     role: Option<String>,
 }
 
 /// Part of all users.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Users)]
 pub struct DirectoryBody {
+    /// Newest first.
     users: Vec<UserBody>,
+    /// The `before` of the next part; null at the end of the list.
+    #[schema(required, value_type = Option<String>, example = "1795252418123456.0199a1b2c3d47e8f90a1b2c3d4e5f607")]
     next: Option<Place>,
 }
 
 /// A user with what an administrator needs to help.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserDetails)]
 pub struct DetailsBody {
     #[serde(flatten)]
     user: UserBody,
+    /// Since when the account is closed.
+    #[schema(required, example = json!(null))]
     #[serde(with = "time::serde::rfc3339::option")]
     disabled_at: Option<OffsetDateTime>,
+    /// How many could be refreshed.
     live_sessions: usize,
+    /// Live ones and those that ended lately, newest login first.
     sessions: Vec<ListedSession>,
+    /// The last 20.
     events: Vec<RecordedEvent>,
 }
 
@@ -115,7 +147,7 @@ pub(super) async fn logout_all(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let ended = state.end_sessions_of(&caller.0, parse_id(&id), &sender(&request)).await?;
-    Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
+    Ok(HttpResponse::Ok().json(EndedBody { ended }))
 }
 
 pub(super) async fn clean_up(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {

@@ -6,6 +6,7 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use utoipa::ToSchema;
 
 use super::body;
 use super::error::{ApiError, Code};
@@ -27,7 +28,8 @@ pub struct Browsers {
 }
 
 /// How a client keeps its refresh token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub(super) enum Transport {
     /// By itself, from the answer's body.
     Body,

@@ -9,12 +9,17 @@ use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTI
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use time::OffsetDateTime;
+use time::macros::datetime;
+use utoipa::ToSchema;
 
 pub use super::code::Code;
 use crate::auth;
 use crate::domain::client::Scope;
 use crate::domain::field::FieldError;
 use crate::domain::session::{EndedBy, Ending};
+
+/// The media type of every error.
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An error on its way to the client, with its cause for the log.
 #[derive(Debug)]
@@ -73,10 +78,23 @@ impl ApiError {
     /// The answer, complete.
     #[must_use]
     pub fn respond(&self, request_id: &str) -> HttpResponse {
+        let (_, status, _) = self.code.describe();
+        let mut response = HttpResponse::build(status);
+        if let Some((name, value)) = self.header() {
+            response.insert_header((name, value));
+        }
+        if let Some(cookie) = &self.cookie {
+            response.cookie(Cookie::clone(cookie));
+        }
+        response.content_type(PROBLEM).json(self.problem(request_id))
+    }
+
+    /// The answer's body.
+    pub(super) fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
         let (code, status, title) = self.code.describe();
         let detail = self.detail.as_deref().unwrap_or(title);
         let of_oauth = self.code.is_of_oauth();
-        let problem = Problem {
+        Problem {
             kind: format!("urn:claviger:error:{code}"),
             title,
             status: status.as_u16(),
@@ -88,19 +106,21 @@ impl ApiError {
             ended_at: self.ending.map(|ending| ending.ended_at),
             error: of_oauth.then_some(code),
             error_description: of_oauth.then_some(detail),
-        };
-        let mut response = HttpResponse::build(status);
-        if let Some((name, value)) = self.header() {
-            response.insert_header((name, value));
         }
-        if let Some(cookie) = &self.cookie {
-            response.cookie(Cookie::clone(cookie));
-        }
-        response.content_type("application/problem+json").json(problem)
+    }
+
+    /// An error as it may come, for the document.
+    pub(super) fn example(code: Code) -> Self {
+        let ended_by = [(Code::RefreshTokenReplayed, EndedBy::Replayed), (Code::SessionEnded, EndedBy::Logout)];
+        let ended_by = ended_by.into_iter().find_map(|(of, ended_by)| (of == code).then_some(ended_by));
+        let ending = ended_by.map(|ended_by| Ending { ended_by, ended_at: datetime!(2026-01-31 12:00 UTC) });
+        let is_of_fields = code == Code::ValidationFailed;
+        let fields = is_of_fields.then(|| FieldError::required("email")).into_iter().collect();
+        Self { fields, ending, ..Self::of(code) }
     }
 
     /// The header that the status asks for.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let challenge = |text| Some((WWW_AUTHENTICATE, HeaderValue::from_static(text)));
         match self.code {
             // RFC 6750 section 3.1: without a token no error code.
@@ -198,33 +218,52 @@ impl ResponseError for ApiError {
     }
 }
 
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// An error (RFC 9457). Decide by `code`; texts may change.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// The code as a URN.
     #[serde(rename = "type")]
     kind: String,
+    /// What the code means.
     title: &'a str,
+    /// That of the answer.
     status: u16,
+    /// A sentence for people.
     detail: &'a str,
+    /// What programs decide by.
     code: &'a str,
+    /// As in `X-Request-Id`, and in the log.
     request_id: &'a str,
+    /// Each broken rule, at `validation_failed`.
+    #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem<'a>>,
+    /// Why the session ended.
+    #[schema(value_type = EndedBy, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_by: Option<EndedBy>,
+    /// When the session ended.
+    #[schema(value_type = OffsetDateTime, required = false)]
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
-    /// And `error_description`: RFC 6749 section 5.2.
+    /// The code again, where RFC 6749 section 5.2 has it.
+    #[schema(value_type = String, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    /// The detail again, where RFC 6749 section 5.2 has it.
+    #[schema(value_type = String, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error_description: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct FieldProblem<'a> {
+/// A broken rule.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FieldProblem<'a> {
+    /// Which field of the request.
     field: &'a str,
+    /// Which rule; newer versions have more of them.
     code: &'a str,
+    /// The rule for people.
     message: &'a str,
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::bearer::CurrentUser;
@@ -12,15 +13,24 @@ use crate::domain::event::RecordedEvent;
 use crate::domain::place::Place;
 
 /// The query of `GET /api/auth/events`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct EventsQuery {
+    /// How many; 50 if it is not said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
+    /// `next` of an earlier answer.
+    #[param(pattern = "^[0-9]{1,16}\\.[0-9a-f]{32}$")]
     before: Option<String>,
 }
 
-#[derive(Serialize)]
-struct EventsBody {
+/// Part of what happened to an account.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Events)]
+pub(super) struct EventsBody {
+    /// Newest first.
     events: Vec<RecordedEvent>,
+    /// The `before` of the next part; null at the end of the list.
+    #[schema(required, value_type = Option<String>, example = "1795252418123456.0199a1b2c3d47e8f90a1b2c3d4e5f607")]
     next: Option<Place>,
 }
 

@@ -123,7 +123,7 @@ fn mark(headers: &mut HeaderMap, request_id: &str, https: bool) {
     if https {
         always(STRICT_TRANSPORT_SECURITY, "max-age=63072000");
     }
-    // The files of the console say these two for themselves.
+    // Pages, and what is kept, say these two for themselves.
     let mut unless_said = |name, value| {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));

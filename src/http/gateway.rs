@@ -3,8 +3,11 @@
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::State;
@@ -30,31 +33,52 @@ pub(super) async fn check(state: State, caller: CurrentUser) -> Result<HttpRespo
     Ok(answer.finish())
 }
 
+fn place_or_time() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let place = text().pattern(Some("^[0-9]{1,16}\\.[0-9a-f]{32}$"));
+    AnyOfBuilder::new().item(time).item(place).examples([json!("2026-01-31T12:00:00Z")]).into()
+}
+
 /// The query of `GET /api/auth/revocations`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct RevocationsQuery {
+    /// `next` of an earlier answer, or a time (RFC 3339).
+    #[param(schema_with = place_or_time)]
     after: Option<String>,
 }
 
-#[derive(Serialize)]
-struct RevocationsBody {
+/// What was revoked within the lifetime of an access token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Revocations)]
+pub(super) struct RevocationsBody {
+    /// Refuse tokens whose `sid` is here.
     sessions: Vec<RevokedSession>,
+    /// Refuse tokens whose `sub` is here and whose `iat` is not after that.
     users: Vec<RevokedUser>,
+    /// The `after` of the next call.
+    #[schema(value_type = String, example = "1795252418123456.0199a1b2c3d47e8f90a1b2c3d4e5f607")]
     next: Place,
+    /// Whether to ask again at once.
     more: bool,
+    /// Seconds after which an entry can be forgotten.
+    #[schema(example = 610)]
     retention: u64,
+    /// When this was read.
     #[serde(with = "time::serde::rfc3339")]
     server_time: OffsetDateTime,
 }
 
-#[derive(Serialize)]
+/// A session that has ended.
+#[derive(Serialize, ToSchema)]
 struct RevokedSession {
     id: Uuid,
     #[serde(with = "time::serde::rfc3339")]
     revoked_at: OffsetDateTime,
 }
 
-#[derive(Serialize)]
+/// A user all of whose sessions have ended.
+#[derive(Serialize, ToSchema)]
 struct RevokedUser {
     id: Uuid,
     #[serde(with = "time::serde::rfc3339")]

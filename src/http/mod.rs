@@ -7,16 +7,19 @@ mod admin;
 mod bearer;
 mod body;
 pub mod browser;
+mod call;
 pub mod client_address;
 mod code;
 pub mod connections;
 mod console;
+mod docs;
 pub mod error;
 mod events;
 mod exchange;
 mod gateway;
 mod health;
 mod measures;
+pub mod openapi;
 mod part;
 mod sessions;
 mod token;
@@ -25,77 +28,72 @@ mod verifications;
 
 use std::future::ready;
 
-use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, resource, scope};
-use actix_web::{HttpMessage as _, HttpRequest, Responder};
+use actix_web::web::{self, ServiceConfig, get, head, resource};
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::session::Sender;
 pub use accounts::UserBody;
 pub use admin::{DetailsBody, DirectoryBody};
 use browser::Browsers;
+use call::{Path, at};
 use client_address::Proxies;
 pub use exchange::{ShuttingDown, around};
 pub use measures::Measures;
+use openapi::words;
 
-/// Every route on one screen; those of the console only if it is to be served.
-pub fn routes(console: bool) -> impl FnOnce(&mut ServiceConfig) {
-    move |config| {
-        config
-            .service(
-                scope("/api/auth")
-                    .service(resource("/register").route(post().to(accounts::register)))
-                    .service(resource("/login").route(post().to(sessions::login)))
-                    .service(resource("/refresh").route(post().to(sessions::refresh)))
-                    .service(resource("/logout").route(post().to(sessions::logout)))
-                    .service(resource("/logout-all").route(post().to(sessions::logout_all)))
-                    .service(resource("/token").route(post().to(token::issue)))
-                    .service(resource("/sessions").route(get().to(sessions::list)))
-                    .service(resource("/sessions/{id}").route(delete().to(sessions::end)))
-                    .service(
-                        resource("/me")
-                            .route(get().to(accounts::me))
-                            .route(patch().to(accounts::change_me))
-                            .route(delete().to(accounts::delete_me)),
-                    )
-                    .service(resource("/me/export").route(get().to(accounts::export_me)))
-                    .service(resource("/password").route(post().to(accounts::change_password)))
-                    .service(resource("/password-reset").route(post().to(verifications::request_reset)))
-                    .service(resource("/password-reset/confirm").route(post().to(verifications::reset)))
-                    .service(resource("/email-verification").route(post().to(verifications::request_verification)))
-                    .service(resource("/email-verification/confirm").route(post().to(verifications::confirm_email)))
-                    .service(resource("/email").route(post().to(verifications::request_email_change)))
-                    .service(resource("/events").route(get().to(events::list)))
-                    .service(readable("/check", gateway::check))
-                    .service(resource("/revocations").route(get().to(gateway::revocations))),
-            )
-            .service(
-                scope("/api/admin")
-                    .service(resource("/stats").route(get().to(admin::statistics)))
-                    .service(resource("/users").route(get().to(admin::list)))
-                    .service(resource("/users/{id}").route(get().to(admin::look)).route(patch().to(admin::change)))
-                    .service(resource("/users/{id}/logout-all").route(post().to(admin::logout_all)))
-                    .service(resource("/cleanup").route(post().to(admin::clean_up))),
-            )
-            .service(resource("/api/users").route(get().to(users::of_email)))
-            .service(resource("/api/users/{id}").route(get().to(users::of_id)))
-            .service(readable("/health", health::live))
-            .service(readable("/health/live", health::live))
-            .service(readable("/health/ready", health::ready));
-        if console {
-            for file in console::FILES {
-                config.service(readable(file.path, move |request: HttpRequest| ready(file.answer(&request))));
-            }
-        }
-    }
+/// Every route on one screen, with the words that the document has for it.
+fn paths() -> Vec<Path> {
+    vec![
+        at("/api/auth/register").post(accounts::register, words::accounts::register),
+        at("/api/auth/login").post(sessions::login, words::sessions::login),
+        at("/api/auth/refresh").post(sessions::refresh, words::sessions::refresh),
+        at("/api/auth/logout").post(sessions::logout, words::sessions::logout),
+        at("/api/auth/logout-all").post(sessions::logout_all, words::sessions::logout_all),
+        at("/api/auth/token").post(token::issue, words::programs::issue),
+        at("/api/auth/sessions").get(sessions::list, words::sessions::list),
+        at("/api/auth/sessions/{id}").delete(sessions::end, words::sessions::end),
+        at("/api/auth/me")
+            .get(accounts::me, words::accounts::me)
+            .patch(accounts::change_me, words::accounts::change_me)
+            .delete(accounts::delete_me, words::accounts::delete_me),
+        at("/api/auth/me/export").get(accounts::export_me, words::accounts::export_me),
+        at("/api/auth/password").post(accounts::change_password, words::accounts::change_password),
+        at("/api/auth/password-reset").post(verifications::request_reset, words::mail::request_reset),
+        at("/api/auth/password-reset/confirm").post(verifications::reset, words::mail::reset),
+        at("/api/auth/email-verification").post(verifications::request_verification, words::mail::request_verification),
+        at("/api/auth/email-verification/confirm").post(verifications::confirm_email, words::mail::confirm_email),
+        at("/api/auth/email").post(verifications::request_email_change, words::mail::request_email_change),
+        at("/api/auth/events").get(events::list, words::accounts::events),
+        at("/api/auth/check").read(gateway::check, words::gateways::check),
+        at("/api/auth/revocations").get(gateway::revocations, words::gateways::revocations),
+        at("/api/admin/stats").get(admin::statistics, words::admin::statistics),
+        at("/api/admin/users").get(admin::list, words::admin::list),
+        at("/api/admin/users/{id}").get(admin::look, words::admin::look).patch(admin::change, words::admin::change),
+        at("/api/admin/users/{id}/logout-all").post(admin::logout_all, words::admin::logout_all),
+        at("/api/admin/cleanup").post(admin::clean_up, words::admin::clean_up),
+        at("/api/users").get(users::of_email, words::programs::user_of_email),
+        at("/api/users/{id}").get(users::of_id, words::programs::user_of_id),
+        at("/health").read(health::live, words::service::health),
+        at("/health/live").read(health::live, words::service::live),
+        at("/health/ready").read(health::ready, words::service::ready),
+        at("/openapi.json").read(docs::document, words::service::document),
+    ]
 }
 
-/// A resource for readers, some of which (monitors) ask with HEAD.
-fn readable<F, Args>(path: &str, handler: F) -> actix_web::Resource
-where
-    F: actix_web::Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource(path).route(get().to(handler.clone())).route(head().to(handler))
+/// All that is served: the API, pages about it, and the console only if it is wanted.
+pub fn routes(console: bool) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        for path in paths() {
+            config.service(path.serve());
+        }
+        config
+            .service(resource("/docs").route(get().to(docs::page)))
+            .service(resource("/docs/{file}").route(get().to(docs::file)));
+        for file in console::FILES.iter().filter(|_| console) {
+            let answer = move |request: HttpRequest| ready(file.answer(&request));
+            config.service(resource(file.path).route(get().to(answer)).route(head().to(answer)));
+        }
+    }
 }
 
 /// How much of a request's body is read.

@@ -2,13 +2,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::accounts::UserBody;
+use super::accounts::{EndedBody, UserBody};
 use super::bearer::CurrentUser;
 use super::body::Body;
 use super::browser::{Browsers, Transport};
@@ -18,18 +19,30 @@ use crate::auth::{Login, Refresh, SignedIn, Tokens};
 use crate::domain::session::ListedSession;
 
 /// The body of `POST /api/auth/login`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct LoginRequest {
+    /// What is no address is nobody's.
+    #[schema(value_type = String, required, min_length = 1, example = "ada@example.com")]
     email: Option<String>,
+    /// As at registration.
+    #[schema(value_type = String, required, format = Password, min_length = 1, example = "correct horse battery staple")]
     password: Option<String>,
+    /// The device's name, for lists of sessions.
+    #[schema(max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Ada's phone")]
     label: Option<String>,
+    /// How the refresh token comes.
+    #[schema(value_type = Option<Transport>)]
     token_transport: Option<String>,
+    /// One that the device still has, to show that it is no stranger; whatever it is worth.
+    #[schema(example = json!(null))]
     refresh_token: Option<String>,
 }
 
 /// The body of `POST /api/auth/refresh` and `…/logout`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct RefreshTokenRequest {
+    /// Goes before one in the cookie.
+    #[schema(value_type = Option<String>, example = "rt1_…")]
     refresh_token: Option<Value>,
 }
 
@@ -80,25 +93,47 @@ impl Presented {
 }
 
 /// The body of `POST /api/auth/logout-all`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct LogoutAllRequest {
+    /// Whether the caller's own session goes on.
+    #[schema(example = true)]
     keep_current: Option<bool>,
 }
 
 /// A token answer, in the names of RFC 6749 section 5.1.
-#[derive(Serialize)]
-struct TokensBody {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+pub(super) struct TokensBody {
+    /// A JWT, for `Authorization: Bearer`.
+    #[schema(example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…")]
     access_token: String,
+    /// Always this.
+    #[schema(pattern = "^Bearer$", example = "Bearer")]
     token_type: &'static str,
+    /// Seconds that the access token lives.
+    #[schema(minimum = 1, example = 600)]
     expires_in: i64,
+    /// For the next refresh. Not there if it is in the cookie.
+    #[schema(value_type = String, required = false, example = "rt1_…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    /// Seconds that the session lives unless it is refreshed.
+    #[schema(minimum = 0, example = 2_592_000)]
     refresh_expires_in: i64,
+    /// The session, as in the list of sessions and in the claim `sid`.
     session_id: Uuid,
+    /// To see how wrong the device's clock is.
     #[serde(with = "time::serde::rfc3339")]
     server_time: OffsetDateTime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<UserBody>,
+}
+
+/// Tokens, and whose they are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignedIn)]
+pub(super) struct SignedInBody {
+    #[serde(flatten)]
+    tokens: TokensBody,
+    user: UserBody,
 }
 
 /// The answer to registering and logging in.
@@ -108,19 +143,20 @@ pub(super) fn answer_signed_in(
     transport: Transport,
     browsers: &Browsers,
 ) -> HttpResponse {
-    answer_tokens(status, signed_in.tokens, Some(signed_in.user.into()), transport, browsers)
+    let mut answer = HttpResponse::build(status);
+    let tokens = hand_over(signed_in.tokens, &mut answer, transport, browsers);
+    answer.json(SignedInBody { tokens, user: signed_in.user.into() })
 }
 
-fn answer_tokens(
-    status: StatusCode,
+/// The tokens as the body has them; what the body has not goes into the answer's cookie.
+fn hand_over(
     tokens: Tokens,
-    user: Option<UserBody>,
+    answer: &mut HttpResponseBuilder,
     transport: Transport,
     browsers: &Browsers,
-) -> HttpResponse {
+) -> TokensBody {
     let Tokens { access_token, refresh_token, session } = tokens;
     let refresh_expires_in = (session.ends_at - session.now).whole_seconds();
-    let mut answer = HttpResponse::build(status);
     let refresh_token = match transport {
         Transport::Body => Some(refresh_token.into_string()),
         Transport::Cookie => {
@@ -128,7 +164,7 @@ fn answer_tokens(
             None
         }
     };
-    answer.json(TokensBody {
+    TokensBody {
         access_token: access_token.text,
         token_type: "Bearer",
         expires_in: access_token.expires_in,
@@ -136,8 +172,7 @@ fn answer_tokens(
         refresh_expires_in,
         session_id: session.id,
         server_time: session.now,
-        user,
-    })
+    }
 }
 
 pub(super) async fn login(
@@ -177,7 +212,9 @@ pub(super) async fn refresh(
         let is_spent = transport == Transport::Cookie && error.code().means_signed_out();
         if is_spent { error.with_cookie(browsers.removal()) } else { error }
     })?;
-    Ok(answer_tokens(StatusCode::OK, tokens, None, transport, browsers))
+    let mut answer = HttpResponse::Ok();
+    let tokens = hand_over(tokens, &mut answer, transport, browsers);
+    Ok(answer.json(tokens))
 }
 
 /// The `Idempotency-Key` header, whose bytes mean nothing to us; an empty one is none.
@@ -223,22 +260,30 @@ pub(super) async fn logout_all(
     body: Body<LogoutAllRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let ended = state.logout_all(&caller.0, body.0.keep_current.unwrap_or(false), &sender(&request)).await?;
-    Ok(HttpResponse::Ok().json(json!({ "ended": ended })))
+    Ok(HttpResponse::Ok().json(EndedBody { ended }))
 }
 
 /// A session as its user sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OwnSession)]
 struct SessionBody {
+    /// Whether it is the caller's own.
     current: bool,
     #[serde(flatten)]
     session: ListedSession,
 }
 
+/// Live sessions and those that ended lately, newest login first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sessions)]
+pub(super) struct SessionsBody {
+    sessions: Vec<SessionBody>,
+}
+
 pub(super) async fn list(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
     let listed = state.sessions(&caller.0).await?;
     let body = |session: ListedSession| SessionBody { current: session.id == caller.0.sid, session };
-    let sessions: Vec<_> = listed.into_iter().map(body).collect();
-    Ok(HttpResponse::Ok().json(json!({ "sessions": sessions })))
+    Ok(HttpResponse::Ok().json(SessionsBody { sessions: listed.into_iter().map(body).collect() }))
 }
 
 /// What is no id is nobody's session.

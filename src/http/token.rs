@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::{ApiError, Code};
 use super::{State, body, sender};
@@ -16,11 +17,19 @@ use crate::auth::{ClientLogin, ClientToken};
 
 /// The parameters of `POST /api/auth/token`, of a form or of JSON. Unknown ones are ignored, repeated ones are not (RFC 6749
 /// section 3.2).
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct TokenRequest {
+    /// The one there is.
+    #[schema(value_type = String, required, example = "client_credentials")]
     grant_type: Option<String>,
+    /// Names with spaces between; less than the client may do.
+    #[schema(example = "users:read")]
     scope: Option<String>,
+    /// Unless it is in the header.
+    #[schema(example = "0199a1b2-c3d4-7e8f-90a1-b2c3d4e5f607")]
     client_id: Option<String>,
+    /// Unless it is in the header.
+    #[schema(format = Password, example = "the secret that was shown once")]
     client_secret: Option<String>,
 }
 
@@ -45,11 +54,21 @@ impl FromRequest for TokenRequest {
     }
 }
 
-#[derive(Serialize)]
-struct TokenBody {
+/// A token for a program.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClientToken)]
+pub(super) struct TokenBody {
+    /// A JWT, for `Authorization: Bearer`.
+    #[schema(example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…")]
     access_token: String,
+    /// Always this.
+    #[schema(pattern = "^Bearer$", example = "Bearer")]
     token_type: &'static str,
+    /// Seconds that it lives.
+    #[schema(minimum = 1, example = 300)]
     expires_in: i64,
+    /// What it allows; names with spaces between.
+    #[schema(example = "users:read")]
     scope: String,
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::State;
@@ -13,8 +14,10 @@ use crate::domain::email::Email;
 use crate::domain::field::FieldError;
 
 /// The query of `GET /api/users`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct UsersQuery {
+    /// An address, in any spelling.
+    #[param(value_type = String, required, format = "idn-email", max_length = 254, example = "ada@example.com")]
     email: Option<String>,
 }
 

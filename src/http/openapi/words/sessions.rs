@@ -1,0 +1,68 @@
+//! Sessions: starting, refreshing, listing and ending them.
+
+use actix_web::http::StatusCode;
+use serde_json::json;
+
+use super::{Code, Operation, Tag};
+use crate::http::accounts::EndedBody;
+use crate::http::openapi::security;
+use crate::http::sessions::{SessionsBody, SignedInBody, TokensBody};
+
+pub(in crate::http) fn login(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "login", "Sign in")
+        .told("Whether the address or the password was wrong is not told, nor whether there is such an account.")
+        .answers::<SignedInBody>(StatusCode::OK, "Signed in.")
+        .with_headers(&["Set-Cookie"])
+        .refuses(&[Code::InvalidCredentials, Code::OriginNotAllowed, Code::AccountDisabled, Code::EmailNotVerified])
+        .refuses(&[Code::RateLimited, Code::Overloaded])
+}
+
+pub(in crate::http) fn refresh(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "refresh", "A refresh token for new tokens")
+        .told(
+            "The token comes in the body, or in the cookie; `Authorization` is ignored. A refresh may be repeated with the same \
+             token for 30 seconds and gets the same answer; with an `Idempotency-Key` for as long as the answer was not used. A \
+             body that cannot be read presents no token that was ever issued.",
+        )
+        .secured_by(vec![json!({ security::COOKIE: [] }), json!({})])
+        .reads_header(
+            "Idempotency-Key",
+            "At least 128 random bits, kept until there is an answer.",
+            &json!({ "type": "string", "maxLength": 255, "example": "hX2vT9qLr0Yw3sKc8NfPzg" }),
+        )
+        .answers::<TokensBody>(StatusCode::OK, "New tokens. The old refresh token is used up.")
+        .with_headers(&["Set-Cookie"])
+        .refuses(&[Code::RefreshTokenMissing, Code::RefreshTokenInvalid, Code::RefreshTokenReplayed])
+        .refuses(&[Code::SessionExpired, Code::SessionEnded, Code::OriginNotAllowed])
+        .refuses(&[Code::MalformedRequest, Code::RequestTimeout, Code::UnsupportedMediaType])
+        .with_headers_of_errors(&["Set-Cookie"])
+}
+
+pub(in crate::http) fn logout(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "logout", "Sign out")
+        .told(
+            "Ends the session of the refresh token in the body or the cookie, or else of the bearer. Who has neither, or a token \
+             that is dead, is signed out already.",
+        )
+        .secured_by(vec![json!({ security::COOKIE: [] }), json!({ security::USER: [] }), json!({})])
+        .answers_nothing(StatusCode::NO_CONTENT, "Signed out.")
+        .with_headers(&["Set-Cookie"])
+        .refuses(&[Code::OriginNotAllowed, Code::RequestTimeout, Code::UnsupportedMediaType])
+}
+
+pub(in crate::http) fn logout_all(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "logout_all", "Sign out everywhere")
+        .answers::<EndedBody>(StatusCode::OK, "How many sessions ended.")
+}
+
+pub(in crate::http) fn list(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "sessions", "The caller's sessions").answers::<SessionsBody>(
+        StatusCode::OK,
+        "All live ones, and of those that ended within 7 days the last hundred.",
+    )
+}
+
+pub(in crate::http) fn end(call: Operation) -> Operation {
+    call.named(Tag::Sessions, "end_session", "End one of the caller's sessions")
+        .answers_nothing(StatusCode::NO_CONTENT, "It has ended, perhaps before.")
+}
