@@ -52,7 +52,7 @@ impl Dev {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let health = lines.find_map(|line| Some(line.trim().strip_prefix("health")?.trim().to_owned()));
         let base = health.expect("it prints where it listens").replace("/health/ready", "");
-        let caller = Anonymous { base, http: reqwest::Client::builder().no_proxy().build().unwrap() };
+        let caller = Anonymous::of_service(base.trim_start_matches("http://").parse().unwrap());
         wait_until("it is ready", async || caller.get("/health/ready").await.status == 200).await;
         Self { child, caller }
     }

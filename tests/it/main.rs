@@ -41,6 +41,7 @@ mod metrics;
 mod migrations;
 mod moving;
 mod npm_clients;
+mod openapi;
 mod operators;
 mod pool;
 mod pooler;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::contract::{self, Asked};
 use super::way::Way;
 use super::{JWT_SECRET, PASSWORD, TestDatabase, environment};
 
@@ -57,7 +58,7 @@ impl TestApp {
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {
-        Anonymous::at(self.address)
+        Anonymous::of_service(self.address)
     }
 
     /// A new user, signed in.
@@ -118,6 +119,8 @@ async fn run(environment: Environment) -> (Running, oneshot::Sender<()>, JoinHan
 pub(crate) struct Anonymous {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    /// Whether every answer is held against the document of the API.
+    is_described: bool,
 }
 
 /// An answer, read whole.
@@ -171,8 +174,15 @@ impl Answer {
 }
 
 impl Anonymous {
+    /// Before some server.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { base: format!("http://{address}"), http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { base: format!("http://{address}"), http, is_described: false }
+    }
+
+    /// Before the service itself.
+    pub(crate) fn of_service(address: SocketAddr) -> Self {
+        Self { is_described: true, ..Self::at(address) }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -180,7 +190,13 @@ impl Anonymous {
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        Answer::of(request.send().await.unwrap()).await
+        let request = request.build().unwrap();
+        let asked = Asked::by(&request);
+        let answer = Answer::of(self.http.execute(request).await.unwrap()).await;
+        if self.is_described {
+            contract::check(&asked, &answer);
+        }
+        answer
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {

@@ -4,6 +4,7 @@ mod accessibility;
 mod app;
 mod browser;
 mod client;
+pub(crate) mod contract;
 mod database;
 mod dice;
 mod gate;

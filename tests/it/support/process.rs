@@ -64,7 +64,7 @@ impl ServerProcess {
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {
-        Anonymous::at(self.address)
+        Anonymous::of_service(self.address)
     }
 
     /// Everything it has logged so far.
