@@ -8,10 +8,10 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways fixtures bench chaos siege fuzz lint deny fmt check image clean postgres packages
+.PHONY: help run test ways test-api fixtures bench chaos siege fuzz lint deny fmt check image clean postgres packages
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Serve for development on http://127.0.0.1:8080, with a Postgres of its own
 	@[ -n "$$DATABASE_URL" ] || $(MAKE) --no-print-directory postgres
@@ -25,6 +25,17 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 	  [ $$way != pgbouncer ] || [ -n "$$CI" ] || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { \
 	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
 	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
+
+# Cases that each call gets at most, of each kind of caller.
+API_CASES ?= 15
+
+test-api: postgres ## Try the live API by its document with Schemathesis, as nobody, user, administrator and program; API_CASES (15) a call
+	@command -v python3 >/dev/null || { echo "SKIPPED: python3 is missing; apt-get install python3-venv"; [ -z "$$CI" ]; exit; }; \
+	$(CARGO) build --locked || exit 1; \
+	[ target/test-api/made -nt tests/schemathesis/requirements.txt ] || { \
+	  python3 -m venv target/test-api && target/test-api/bin/pip install -q -r tests/schemathesis/requirements.txt || exit 1; \
+	  touch target/test-api/made; }; \
+	target/test-api/bin/python tests/schemathesis/run.py target/debug/claviger $(API_CASES)
 
 fixtures: postgres ## Make the accounts of replaced systems again that tests move in, with those systems' own libraries
 	tests/fixtures/moving/make.sh
@@ -68,7 +79,7 @@ deny: ## Licences, bans, sources and known vulnerabilities of the dependencies
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-check: lint deny test ways ## All of the above that can fail: what CI runs
+check: lint deny test ways test-api ## All of the above that can fail: what CI runs
 
 image: ## Build the container image `claviger`
 	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found."; exit 1; }
