@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::mail;
-use crate::support::{Account, Browser, ENTER, MailServer, PASSWORD, TAB, TestApp, Tls, skipped, wait_until};
+use crate::support::{Account, Anonymous, Browser, ENTER, MailServer, PASSWORD, TAB, TestApp, Tls, skipped, wait_until};
 
 const ON: [(&str, &str); 2] = [("CLAVIGER__SERVER__CONSOLE", "true"), ("CLAVIGER__COOKIE__SECURE", "false")];
 const ADA: &str = "ada@example.com";
@@ -151,7 +151,8 @@ async fn the_console_is_there_only_if_the_operator_wants_it() {
 #[tokio::test]
 async fn its_files_are_read_only_and_bound_to_this_origin() {
     let app = TestApp::start_with(&ON).await;
-    let caller = app.anonymous();
+    // The document of the API has no pages.
+    let caller = Anonymous::at(app.address);
     for (path, media_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/console/console.js", "text/javascript; charset=utf-8"),
