@@ -6,7 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::mail;
-use crate::support::{Account, Anonymous, Browser, ENTER, MailServer, PASSWORD, TAB, TestApp, Tls, skipped, wait_until};
+use crate::support::{
+    Account, Anonymous, Browser, ENTER, MailServer, PASSWORD, TAB, TestApp, Tls, skipped, wait_until,
+};
 
 const ON: [(&str, &str); 2] = [("CLAVIGER__SERVER__CONSOLE", "true"), ("CLAVIGER__COOKIE__SECURE", "false")];
 const ADA: &str = "ada@example.com";
