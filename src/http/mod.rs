@@ -16,6 +16,7 @@ mod docs;
 pub mod error;
 mod events;
 mod exchange;
+mod file;
 mod gateway;
 mod health;
 mod measures;
@@ -91,7 +92,7 @@ pub fn routes(console: bool) -> impl FnOnce(&mut ServiceConfig) {
             .service(resource("/docs/{file}").route(get().to(docs::file)));
         for file in console::FILES.iter().filter(|_| console) {
             let answer = move |request: HttpRequest| ready(file.answer(&request));
-            config.service(resource(file.path).route(get().to(answer)).route(head().to(answer)));
+            config.service(resource(file.name).route(get().to(answer)).route(head().to(answer)));
         }
     }
 }

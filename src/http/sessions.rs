@@ -111,7 +111,7 @@ pub(super) struct TokensBody {
     #[schema(pattern = "^Bearer$", example = "Bearer")]
     token_type: &'static str,
     /// Seconds that the access token lives.
-    #[schema(minimum = 1, example = 600)]
+    #[schema(minimum = 0, example = 600)]
     expires_in: i64,
     /// For the next refresh. Not there if it is in the cookie.
     #[schema(value_type = String, required = false, example = "rt1_…")]
