@@ -30,7 +30,7 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 API_CASES ?= 15
 
 test-api: postgres ## Try the live API by its document with Schemathesis, as nobody, user, administrator and program; API_CASES (15) a call
-	@command -v python3 >/dev/null || { echo "SKIPPED: python3 is missing; apt-get install python3-venv"; [ -z "$$CI" ]; exit; }; \
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "SKIPPED: Python with venv is missing; apt-get install python3-venv"; [ -z "$$CI" ]; exit; }; \
 	$(CARGO) build --locked || exit 1; \
 	[ target/test-api/made -nt tests/schemathesis/requirements.txt ] || { \
 	  python3 -m venv target/test-api && target/test-api/bin/pip install -q -r tests/schemathesis/requirements.txt || exit 1; \
@@ -108,4 +108,5 @@ packages:
 	for folder in $(NPM_FOLDERS); do \
 	  [ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] && continue; \
 	  echo "Installing what $$folder needs: npm ci"; \
-	  npm ci --prefix $$folder --no-fund --no-audit || exit 1; touch $$folder/node_modules/.package-lock.json; done
+	  npm ci --prefix $$folder --no-fund --no-audit && touch $$folder/node_modules/.package-lock.json && continue; \
+	  echo "SKIPPED: npm ci failed in $$folder; the tests that need it are left out or fail"; [ -z "$$CI" ] || exit 1; done

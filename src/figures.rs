@@ -36,14 +36,25 @@ impl Figures {
         self.0.register(name, help, metric);
     }
 
-    /// Enters numbers that are looked up whenever somebody asks, by the value of one label; without a label it is empty.
+    /// Enters a number that is looked up whenever somebody asks.
+    pub fn enter_level(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        look: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
+        let look = move || [("", look())];
+        self.0.register_collector(Box::new(Levels { name, help, label: None, look }));
+    }
+
+    /// The same for several, told apart by one label.
     pub fn enter_levels<const N: usize>(
         &mut self,
         (name, help): (&'static str, &'static str),
         label: &'static str,
         look: impl Fn() -> [(&'static str, usize); N] + Send + Sync + 'static,
     ) {
-        self.0.register_collector(Box::new(Levels { name, help, label, look }));
+        self.0.register_collector(Box::new(Levels { name, help, label: Some(label), look }));
     }
 
     /// All of them, in Prometheus' text format, version 0.0.4.
@@ -86,7 +97,7 @@ pub fn count(counts: &Counts<1>, label: &'static str, kind: &'static str) {
 struct Levels<F> {
     name: &'static str,
     help: &'static str,
-    label: &'static str,
+    label: Option<&'static str>,
     look: F,
 }
 
@@ -101,8 +112,7 @@ impl<const N: usize, F: Fn() -> [(&'static str, usize); N] + Send + Sync + 'stat
         let mut encoder = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
         for (value, number) in (self.look)() {
             let level = ConstGauge::new(number);
-            let labels = [(self.label, value)];
-            let labels = if self.label.is_empty() { &[][..] } else { &labels };
+            let labels: Vec<_> = self.label.map(|label| (label, value)).into_iter().collect();
             level.encode(encoder.encode_family(&labels)?)?;
         }
         Ok(())

@@ -35,13 +35,16 @@ class Session(private val base: String, private val store: TokenStore, private v
         mutex.withLock { if (!take(answer)) throw IOException("not signed in: ${answer.code}") }
     }
 
-    /** A call with the access token; one that has expired is refreshed, and the call repeated once. Null: nobody is signed in. */
+    /** A call with the access token; one that has expired is refreshed, and the call repeated once. Null: whoever called is not signed in. */
     suspend fun call(method: String, path: String, body: JSONObject? = null): Answer? {
-        val token = record()?.optString("access_token") ?: return null
+        val before = record() ?: return null
+        val token = before.getString("access_token")
         val answer = send(method, path, token, body = body)
         if (answer.status != 401 || !answer.code.startsWith("access_token_")) return answer
         refresh(token)
-        return record()?.let { send(method, path, it.optString("access_token"), body = body) }
+        // Somebody else may have signed in meanwhile: it was not their call.
+        val now = record()?.takeIf { it.getString("session_id") == before.getString("session_id") } ?: return null
+        return send(method, path, now.getString("access_token"), body = body)
     }
 
     /** The record of whoever is signed in. */
@@ -88,7 +91,7 @@ class Session(private val base: String, private val store: TokenStore, private v
     }
 
     private fun take(answer: Answer): Boolean {
-        val names = arrayOf("refresh_token", "access_token")
+        val names = arrayOf("session_id", "refresh_token", "access_token")
         if (answer.status != 200 || names.any { answer.body.opt(it) !is String }) return false
         store.save(JSONObject(names.associateWith { answer.body.getString(it) }))
         return true

@@ -3,6 +3,7 @@ import Security
 
 /// What is kept. `key` is there while a refresh has no answer, `reason` and `endedBy` when the service has ended the session.
 struct Record: Codable, Sendable {
+    var sessionId: String?
     var refreshToken: String?
     var accessToken: String?
     var key: String?
@@ -85,6 +86,7 @@ final class NoRedirects: NSObject, URLSessionTaskDelegate {
 
 actor Session {
     private struct Tokens: Decodable {
+        let session_id: String
         let access_token: String
         let refresh_token: String
     }
@@ -113,13 +115,14 @@ actor Session {
         guard try take(answer) else { throw NotSignedIn(code: answer.code) }
     }
 
-    /// A call with the access token; one that has expired is refreshed, and the call repeated once. Nil: nobody is signed in.
+    /// A call with the access token; one that has expired is refreshed, and the call repeated once. Nil: whoever called is not signed in.
     func call(_ method: String, _ path: String, body: Data? = nil) async throws -> Answer? {
-        guard let token = try store.load()?.accessToken else { return nil }
+        guard let before = try store.load(), let token = before.accessToken else { return nil }
         let answer = try await send(method, path, token: token, body: body)
         guard answer.status == 401, answer.code.hasPrefix("access_token_") else { return answer }
         try await refresh(unwanted: token)
-        guard let next = try store.load()?.accessToken else { return nil }
+        // Somebody else may have signed in meanwhile: it was not their call.
+        guard let now = try store.load(), now.sessionId == before.sessionId, let next = now.accessToken else { return nil }
         return try await send(method, path, token: next, body: body)
     }
 
@@ -168,7 +171,7 @@ actor Session {
 
     private func take(_ answer: Answer) throws -> Bool {
         guard answer.status == 200, let tokens = try? JSONDecoder().decode(Tokens.self, from: answer.data) else { return false }
-        try store.save(Record(refreshToken: tokens.refresh_token, accessToken: tokens.access_token))
+        try store.save(Record(sessionId: tokens.session_id, refreshToken: tokens.refresh_token, accessToken: tokens.access_token))
         return true
     }
 

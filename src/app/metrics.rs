@@ -17,8 +17,7 @@ pub(super) fn enter_process(figures: &mut Figures) {
     let started = usize::try_from(started).unwrap_or_default();
     let build = ("build_info", "The version that runs; the value is always 1.");
     figures.enter_levels(build, "version", || [(env!("CARGO_PKG_VERSION"), 1)]);
-    let start = ("start_time_seconds", "When the process started, in seconds since 1970.");
-    figures.enter_levels(start, "", move || [("", started)]);
+    figures.enter_level("start_time_seconds", "When the process started, in seconds since 1970.", move || started);
 }
 
 /// Listens; answers once the server is awaited.

@@ -80,11 +80,9 @@ impl Hashing {
             depths,
         );
         let running = Arc::clone(&self.cores);
-        figures.enter_levels(
-            ("password_hashes_running", "Passwords that are being hashed at this moment."),
-            "",
-            move || [("", cores.saturating_sub(running.available_permits()))],
-        );
+        figures.enter_level("password_hashes_running", "Passwords that are being hashed at this moment.", move || {
+            cores.saturating_sub(running.available_permits())
+        });
         figures.enter("password_wait_seconds", "How long a password waited for a core.", self.waits.clone());
     }
 

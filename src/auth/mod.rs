@@ -43,7 +43,7 @@ use crate::domain::profile::ProfileSchema;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenText};
 use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
-use crate::figures::{Counter, Counts, Figures, counts_of};
+use crate::figures::{Counter, Counts, Figures};
 use crate::store::{self, Store};
 pub use check::Gate;
 pub use client_token::{ClientLogin, ClientToken};
@@ -99,7 +99,7 @@ pub struct Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { refreshes: counts_of("verdict", &refresh::VERDICTS), throttled: Counter::default() }
+        Self { refreshes: refresh::counts(), throttled: Counter::default() }
     }
 }
 

@@ -5,13 +5,17 @@ use super::{Auth, Error, Tokens};
 use crate::domain::event::{Event, Kind};
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::Sender;
-use crate::figures::count;
+use crate::figures::{Counts, count, counts_of};
 use crate::store::sessions::{self, Presented, Refreshed};
 
-/// What a token may turn out to be worth: [`Refreshed`] in one word, `invalid` for one that was never issued, `failed` when the
-/// database did not say.
-pub(super) const VERDICTS: [&str; 8] =
-    ["rotate", "repeat", "replay", "ended", "expired", "unknown", "invalid", "failed"];
+/// What a token may turn out to be worth besides [`Refreshed::VERDICTS`]: it was never issued, or the database did not say.
+const INVALID: &str = "invalid";
+const FAILED: &str = "failed";
+
+/// A count of each.
+pub(super) fn counts() -> Counts<1> {
+    counts_of("verdict", &[&Refreshed::VERDICTS[..], &[INVALID, FAILED]].concat())
+}
 
 /// What a client gives for new tokens.
 pub struct Refresh<'a> {
@@ -33,7 +37,7 @@ impl Auth {
         let token = keys.refresh_keys.parse(refresh.refresh_token);
         let known = token.and_then(|token| Some((keys.refresh_keys.successors(&token)?, token)));
         let Some((successors, token)) = known else {
-            self.count("invalid");
+            self.count(INVALID);
             return Err(Error::RefreshTokenInvalid);
         };
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
@@ -41,7 +45,7 @@ impl Auth {
         let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails, with_profile };
         let refreshed =
             self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await;
-        self.count(refreshed.as_ref().map_or("failed", Refreshed::verdict));
+        self.count(refreshed.as_ref().map_or(FAILED, Refreshed::verdict));
 
         let (session, successor) = match refreshed? {
             Refreshed::Rotated(session) => (session, Some(successors.newest())),

@@ -75,6 +75,8 @@ pub(crate) async fn dev(
     print(format_args!("  secrets    {0}/jwt_secret, {0}/refresh_secret", dir.display()))?;
     print("  Ctrl-C stops all of it.\n")?;
     let outcome = app.run(stop).await;
+    // Whoever listens at that address when it is no longer ours is somebody else.
+    folder.leave_database_url(None)?;
     if let Some(mut cluster) = cluster {
         cluster.stop()?;
     }

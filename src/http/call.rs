@@ -1,5 +1,5 @@
 //! The form of the table of routes: a path, and for each method its handler and what the document says of the call. There is
-//! no way to serve a call without describing it.
+//! no way to serve a call of the API without describing it.
 
 use actix_web::http::Method;
 use actix_web::web::{method, resource};

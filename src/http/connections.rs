@@ -93,8 +93,7 @@ impl Connections {
     /// Enters how many are open.
     pub fn enter_figures(&self, figures: &mut Figures) {
         let line = Arc::clone(&self.line);
-        let open = move || [("", locked(&line).open)];
-        figures.enter_levels(("http_connections", "Connections of clients that are open."), "", open);
+        figures.enter_level("http_connections", "Connections of clients that are open.", move || locked(&line).open);
     }
 
     /// Takes a new connection in, at the cost of the one that has been silent the longest if there are too many.

@@ -60,20 +60,19 @@ pub async fn around(
     connections::begin_to_answer(request.request());
     let answering = next.call(request);
     let (id, https) = (request_id.clone(), outside.https);
+    let (surroundings, by) = (outside.clone(), method.clone());
     // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way
     // with its statement still running on a connection that the next caller gets.
     let work = async move {
         let answer = finish(answering.await, &id, https)?;
         let route = answer.request().match_pattern().unwrap_or_default();
         log(&route, answer.status(), client, started);
-        Ok::<_, Error>((answer, route))
+        // Here, as whoever waits for the answer may have gone.
+        surroundings.measures.answered(&by, &route, answer.status(), started);
+        Ok::<_, Error>(answer)
     };
     let mut answer = match rt::spawn(work.instrument(span.clone())).await {
-        Ok(answered) => {
-            let (answer, route) = answered?;
-            outside.measures.answered(&method, &route, answer.status(), started);
-            answer
-        }
+        Ok(answer) => answer?,
         Err(panicked) => {
             tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
             let mut response = ApiError::of(Code::Internal).respond(&request_id);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use actix_web::http::{Method, StatusCode};
 
-use super::error::ApiError;
-use crate::figures::{Counter, Counts, Figures, Histogram, Times, count, durations, observe};
+use super::error::{ApiError, Code};
+use crate::figures::{Counter, Counts, Figures, Histogram, Times, count, counts_of, durations, observe};
 
 /// What is measured of requests.
 pub struct Measures {
@@ -19,7 +19,8 @@ impl Default for Measures {
     fn default() -> Self {
         let constructor: fn() -> Histogram = durations;
         let requests = Times::new_with_constructor(constructor);
-        Self { requests, logins: Counts::default(), bugs: Counter::default() }
+        let logins = counts_of("outcome", &["succeeded", Code::Overloaded.describe().0]);
+        Self { requests, logins, bugs: Counter::default() }
     }
 }
 

@@ -42,7 +42,7 @@ pub use exchange::{ShuttingDown, around};
 pub use measures::Measures;
 use openapi::words;
 
-/// Every route on one screen, with the words that the document has for it.
+/// Every call of the API on one screen, with the words that the document has for it.
 fn paths() -> Vec<Path> {
     vec![
         at("/api/auth/register").post(accounts::register, words::accounts::register),
@@ -88,8 +88,8 @@ pub fn routes(console: bool) -> impl FnOnce(&mut ServiceConfig) {
             config.service(path.serve());
         }
         config
-            .service(resource("/docs").route(get().to(docs::page)))
-            .service(resource("/docs/{file}").route(get().to(docs::file)));
+            .service(resource("/docs").route(get().to(docs::page)).route(head().to(docs::page)))
+            .service(resource("/docs/{file}").route(get().to(docs::file)).route(head().to(docs::file)));
         for file in console::FILES.iter().filter(|_| console) {
             let answer = move |request: HttpRequest| ready(file.answer(&request));
             config.service(resource(file.name).route(get().to(answer)).route(head().to(answer)));

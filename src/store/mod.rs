@@ -211,10 +211,10 @@ impl Store {
         };
         figures.enter_levels(("database_connections", "Connections to the database that are open."), "state", levels);
         let pool = self.pool.clone();
-        figures.enter_levels(
-            ("database_connection_waiters", "Requests that wait for a connection at this moment."),
-            "",
-            move || [("", pool.status().waiting)],
+        figures.enter_level(
+            "database_connection_waiters",
+            "Requests that wait for a connection at this moment.",
+            move || pool.status().waiting,
         );
         figures.enter(
             "database_connection_wait_seconds",

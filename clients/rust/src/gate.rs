@@ -40,8 +40,9 @@ impl From<BadToken> for Refused {
 
 impl Gate {
     /// A gate that lets nobody in before the list of revocations was heard once. Later it goes by what it knows: an outage of
-    /// the service must not close every API, nobody can sign out meanwhile, and what was issued before expires. [`Self::max_age`]
-    /// is for who wants it otherwise.
+    /// the service must not close every API, and what was issued before expires. Who cannot hear while others can, as its
+    /// credentials were removed or somebody keeps it from the service, would let ended sessions in until their tokens expire:
+    /// set [`Self::max_age`] where that counts for more than an outage.
     #[must_use]
     pub fn new(verifier: Verifier, revocations: Revocations) -> Self {
         Self { verifier, revocations: Some(revocations), max_age: None }

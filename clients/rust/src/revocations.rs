@@ -19,6 +19,8 @@ pub struct Revocations(Arc<RwLock<Known>>);
 struct Known {
     sessions: HashMap<Uuid, OffsetDateTime>,
     users: HashMap<Uuid, OffsetDateTime>,
+    /// The longest that was heard of: tokens that were issued when they lived longer are still about.
+    retention: Duration,
     /// When was asked what was last heard to the end.
     complete_at: Option<Instant>,
 }
@@ -62,7 +64,8 @@ impl Revocations {
             *latest = (*latest).max(*revoked_at);
         }
         // By the clock that dated them. The service counts 10 s for clocks, we may have been told to allow more.
-        let kept = Duration::from_secs(list.retention).saturating_add(MOST_LEEWAY);
+        known.retention = known.retention.max(Duration::from_secs(list.retention));
+        let kept = known.retention.saturating_add(MOST_LEEWAY);
         let matters = |_: &Uuid, revoked_at: &mut OffsetDateTime| list.server_time - *revoked_at <= kept;
         known.sessions.retain(matters);
         known.users.retain(matters);
@@ -147,6 +150,15 @@ mod tests {
         revocations.learn(&list(&json!([]), &json!([]), 771), Instant::now());
         assert!(!revocations.refuse(&issued_at(50)));
         assert!(revocations.0.read().unwrap().sessions.is_empty());
+    }
+
+    #[test]
+    fn tokens_that_may_live_for_less_make_nothing_forgotten_that_older_ones_can_mean() {
+        let revocations = knowing(&json!([{"id": SESSION, "revoked_at": at(100)}]), &json!([]), 100);
+        let mut shorter = list(&json!([]), &json!([]), 300);
+        shorter.retention = 60;
+        revocations.learn(&shorter, Instant::now());
+        assert!(revocations.refuse(&issued_at(50)));
     }
 
     #[test]

@@ -37,9 +37,9 @@ export function createClient(options = {}) {
     whoIs: (token) =>
       ask(plain, `${baseUrl}/api/auth/me`, { ...fixed, headers: { authorization: `Bearer ${token}` } }),
   });
-  const { accessToken, refresh, state } = session;
+  const { accessToken, refresh, sessionId, state } = session;
   /** @type {import("./claviger.js").ClavigerFetch} */
-  const fetch = openFetch({ fetch: plain, baseUrl, apis: [...apis, baseUrl], accessToken, refresh });
+  const fetch = openFetch({ fetch: plain, baseUrl, apis: [...apis, baseUrl], accessToken, refresh, sessionId });
 
   /** @param {string} method @param {string} path @param {object} [body] */
   async function call(method, path, body) {

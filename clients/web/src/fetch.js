@@ -40,9 +40,10 @@ function unless(promise, signal) {
  * @param {string[]} options.apis
  * @param {() => Promise<string | null>} options.accessToken
  * @param {(unwanted: string) => Promise<void>} options.refresh
+ * @param {() => string | undefined} options.sessionId
  * @returns {ClavigerFetch}
  */
-export function openFetch({ fetch, baseUrl, apis, accessToken, refresh }) {
+export function openFetch({ fetch, baseUrl, apis, accessToken, refresh, sessionId }) {
   const origins = new Set(apis.map((api) => new URL(api, baseUrl).origin));
 
   return async (input, init = {}) => {
@@ -64,12 +65,14 @@ export function openFetch({ fetch, baseUrl, apis, accessToken, refresh }) {
 
     const token = await unless(accessToken(), signal);
     if (!token) return fetch(request ?? url, init);
+    const session = sessionId();
     const response = await send(token, once);
     if (!(await isAboutToken(response))) return response;
     // This fails if nobody could be asked: a page would take the 401 for "signed out".
     await unless(refresh(token), signal);
     const next = await unless(accessToken(), signal);
-    if (once || !next) return response;
+    // Somebody else may have signed in meanwhile: it was not their call.
+    if (once || !next || sessionId() !== session) return response;
     await response.body?.cancel();
     return send(next, true);
   };

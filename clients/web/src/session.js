@@ -256,6 +256,7 @@ export function openSession({ store, cookie, name, post, whoIs }) {
 
   return {
     state,
+    sessionId: () => held?.session_id,
     wake,
     refresh,
     refreshIn: () => ticket && (due() ? 0 : ticket.wait() / 1000),

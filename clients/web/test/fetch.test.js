@@ -153,3 +153,21 @@ test("a session that has ended leaves the refusal", async (t) => {
   assert.deepEqual([answer.status, (await answer.json()).code, sent().length], [401, "access_token_expired", 1]);
   assert.equal(client.state.reason.ended_by, "revoked");
 });
+
+test("a call is not repeated with the token of somebody who has signed in meanwhile", async (t) => {
+  const { device, call, sent, client } = await page(t);
+  const other = device.tab();
+  await device.clock.until(other.ready());
+  device.service.expire();
+  device.service.faults = [
+    async (answer) => {
+      await other.logout();
+      await other.register({ email: "bob@example.com", password: "correct horse battery" });
+      return answer;
+    },
+  ];
+  const answer = await call(`${API}/orders`, { method: "POST", body: "for Ada" });
+  assert.equal(client.state.user.email, "bob@example.com");
+  assert.deepEqual([answer.status, sent().length], [401, 1]);
+  assert.equal((await call(`${API}/orders`)).status, 200);
+});

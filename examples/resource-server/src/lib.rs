@@ -36,7 +36,7 @@ pub fn serve(settings: Settings, listener: TcpListener) -> std::io::Result<Serve
             // Outside, so that it sees what CORS refuses too.
             .wrap(from_fn(problems::around))
     };
-    Ok(HttpServer::new(app).workers(2).disable_signals().listen(listener)?.run())
+    Ok(HttpServer::new(app).workers(2).max_connections(512).disable_signals().listen(listener)?.run())
 }
 
 /// Pages of these origins may call with a token, and read all answers, those that refuse them too.

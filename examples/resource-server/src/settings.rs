@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use claviger_verifier::{Follower, Gate, Policy, Revocations, Secrets, Verifier};
 
@@ -50,7 +51,9 @@ impl Settings {
         });
         match (verifier, follower, allowed_origins, port) {
             (Some(verifier), Some(follower), Some(allowed_origins), Some(port)) => {
-                Ok(Self { gate: Gate::new(verifier, revocations), follower, allowed_origins, port })
+                // Longer, and somebody may keep us from hearing that a stolen token was signed out.
+                let gate = Gate::new(verifier, revocations).max_age(Duration::from_mins(2));
+                Ok(Self { gate, follower, allowed_origins, port })
             }
             _ => Err(Problems(problems)),
         }

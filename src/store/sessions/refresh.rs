@@ -46,6 +46,9 @@ pub enum Refreshed {
 }
 
 impl Refreshed {
+    /// All that [`Refreshed::verdict`] says.
+    pub const VERDICTS: [&str; 6] = ["rotate", "repeat", "replay", "ended", "expired", "unknown"];
+
     /// In one word, as figures have it.
     #[must_use]
     pub fn verdict(&self) -> &'static str {

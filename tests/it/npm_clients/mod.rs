@@ -42,7 +42,7 @@ impl Client {
     /// `me` is what makes one call.
     fn start(import: &str, me: &str, service: &str, tokens: &Value) -> Option<Self> {
         let Some(node) = find_program(&["node"], &[]) else {
-            skipped("NODE", "apt-get install nodejs npm && npm ci --prefix tests/npm");
+            skipped("NODE AND WHAT NPM INSTALLS", "apt-get install nodejs npm && make packages");
             return None;
         };
         let shared = block(&format!("// {SHARED}")).replace(AUTH, service);

@@ -43,7 +43,7 @@ struct Nuxt {
 impl Nuxt {
     async fn start() -> Option<Self> {
         let Some(node) = find_program(&["node"], &[]) else {
-            skipped("NODE", "apt-get install nodejs npm && npm ci --prefix tests/npm/nuxt");
+            skipped("NODE AND WHAT NPM INSTALLS", "apt-get install nodejs npm && make packages");
             return None;
         };
         BUILT.get_or_init(async || build(&node)).await;
