@@ -3,6 +3,9 @@
 mod hearing;
 mod readme;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -119,6 +122,24 @@ async fn who_sends_a_bad_token_is_not_quietly_nobody() {
         let text = json!({"title": "A", "text": "text"});
         assert_refused(&call(&api, Method::POST, "/documents", token, Some(text)).await, 401, code);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let app = TestApp::start().await;
+    let api = start(&app).await;
+    let host = api.base.strip_prefix("http://").unwrap().to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(host).unwrap();
+        let head =
+            "POST /documents HTTP/1.1\r\nhost: api\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 512];
+        let read = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..read]).into_owned()
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"), "{answer}");
 }
 
 #[tokio::test]

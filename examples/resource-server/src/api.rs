@@ -1,11 +1,16 @@
 //! The calls. What a handler takes says who may call it: `User` somebody signed in, `MaybeUser` anybody.
 
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{Data, Json, JsonConfig, Path, ServiceConfig};
-use actix_web::{HttpResponse, Resource, web};
+use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, Resource, web};
 use claviger_verifier::actix::{MaybeUser, User};
 use claviger_verifier::{Gate, Role};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::documents::{Document, Documents, Found};
@@ -15,6 +20,8 @@ const MOST_TITLE_CHARACTERS: usize = 200;
 const MOST_TEXT_BYTES: usize = 64 * 1024;
 /// Room for the longest text when JSON writes each of its bytes with six.
 const MOST_BODY_BYTES: usize = 6 * MOST_TEXT_BYTES + 16 * 1024;
+/// How long a body may take.
+const BODY_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
     let json = JsonConfig::default().limit(MOST_BODY_BYTES).error_handler(|error, _| Problem::from(error).into());
@@ -71,18 +78,24 @@ impl Submission {
     }
 }
 
+/// Whoever is slower keeps a connection and its memory.
+impl FromRequest for Submission {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = timeout(BODY_LIMIT, Json::<Map<String, Value>>::from_request(request, payload));
+        Box::pin(async { Ok(Self::parse(body.await.map_err(|_elapsed| Problem::TooSlow)??.into_inner())?) })
+    }
+}
+
 /// For anybody. Who is signed in has it kept.
-async fn process(
-    user: MaybeUser,
-    documents: Data<Documents>,
-    body: Json<Map<String, Value>>,
-) -> Result<HttpResponse, Problem> {
-    let Submission { title, text } = Submission::parse(body.into_inner())?;
-    let document = Document::of(title, &text);
-    Ok(match user.0 {
+async fn process(user: MaybeUser, documents: Data<Documents>, submission: Submission) -> HttpResponse {
+    let document = Document::of(submission.title, &submission.text);
+    match user.0 {
         Some(claims) => HttpResponse::Created().json(documents.keep(claims.sub, document)),
         None => HttpResponse::Ok().json(document),
-    })
+    }
 }
 
 async fn list(user: User, documents: Data<Documents>) -> HttpResponse {

@@ -1,7 +1,6 @@
 //! Errors as problem documents (RFC 9457), with the codes of claviger where it has one.
 
 use std::fmt;
-use std::time::Duration;
 
 use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -14,8 +13,6 @@ use actix_web::{Error, HttpResponse, ResponseError};
 use serde::Serialize;
 
 const MEDIA_TYPE: &str = "application/problem+json";
-/// How long a body may take.
-const BODY_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is wrong with a request. Who calls is no matter here: the verifier refuses by itself.
 #[derive(Debug)]
@@ -24,6 +21,7 @@ pub(crate) enum Problem {
     Forbidden,
     NotFound,
     TooLarge,
+    TooSlow,
     NotJson,
     Fields(Vec<FieldProblem>),
 }
@@ -50,6 +48,7 @@ impl Problem {
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This document belongs to somebody else"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such document"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than 400 KiB"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not come in time"),
             Self::NotJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json")
             }
@@ -113,12 +112,7 @@ pub(crate) async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    // Nothing here takes long but a body that does not come.
-    let http = request.request().clone();
-    let mut answer = match tokio::time::timeout(BODY_LIMIT, next.call(request)).await {
-        Ok(answer) => answer?.map_into_boxed_body(),
-        Err(_elapsed) => ServiceResponse::new(http, of_framework(StatusCode::REQUEST_TIMEOUT)),
-    };
+    let mut answer = next.call(request).await?.map_into_boxed_body();
     let status = answer.status();
     let is_told = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value == MEDIA_TYPE);
     if (status.is_client_error() || status.is_server_error()) && !is_told {
@@ -144,7 +138,6 @@ fn refused_by_cors() -> HttpResponse {
 fn of_framework(status: StatusCode) -> HttpResponse {
     let (code, title) = match status {
         StatusCode::NOT_FOUND => ("not_found", "There is nothing here"),
-        StatusCode::REQUEST_TIMEOUT => ("request_timeout", "The request did not come in time"),
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "The method is not allowed here"),
         status if status.is_client_error() => ("malformed_request", "The request cannot be read"),
         _ => ("internal", "Something went wrong on our side"),
