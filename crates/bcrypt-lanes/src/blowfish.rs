@@ -10,7 +10,7 @@ use std::array;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::pi;
+use crate::{LANES, pi};
 
 /// Bytes as a schedule reads them: over and over, until they fill 18 words.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -21,6 +21,13 @@ impl Words {
         let mut bytes = bytes.iter().copied().cycle();
         Self(array::from_fn(|_| u32::from_be_bytes(array::from_fn(|_| bytes.next().unwrap_or(0)))))
     }
+}
+
+/// What is done to a schedule.
+pub(crate) struct Task {
+    pub(crate) key: Words,
+    pub(crate) salt: Words,
+    pub(crate) rounds_left: u32,
 }
 
 /// What a key has become so far.
@@ -59,8 +66,8 @@ impl Schedule {
     pub(crate) fn output(&self) -> [u8; 24] {
         let mut output = [0; 24];
         for (block, to) in b"OrpheanBeholderScryDoubt".as_chunks::<8>().0.iter().zip(output.as_chunks_mut::<8>().0) {
-            let [a, b, c, d, e, f, g, h] = *block;
-            let mut block = [(u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))];
+            let half = |bytes: &[u8]| u32::from_be_bytes(array::from_fn(|at| bytes[at]));
+            let mut block = [(half(&block[..4]), half(&block[4..]))];
             for _ in 0..64 {
                 block = encrypt(array::from_ref(self), block);
             }
@@ -79,12 +86,36 @@ impl Schedule {
     }
 }
 
+/// Runs all schedules for so many rounds, or until the first is done.
+pub(crate) fn run(schedules: &mut [Schedule], tasks: &mut [Task], rounds: u32) {
+    let soonest = tasks.iter().map(|task| task.rounds_left).min();
+    let rounds = rounds.min(soonest.unwrap_or_default());
+    match tasks.len() {
+        1 => run_just::<1>(schedules, tasks, rounds),
+        2 => run_just::<2>(schedules, tasks, rounds),
+        3 => run_just::<3>(schedules, tasks, rounds),
+        _ => run_just::<LANES>(schedules, tasks, rounds),
+    }
+}
+
+fn run_just<const N: usize>(schedules: &mut [Schedule], tasks: &mut [Task], rounds: u32) {
+    let (Ok(schedules), Ok(tasks)): (Result<&mut [_; N], _>, Result<&mut [_; N], _>) =
+        (schedules.try_into(), tasks.try_into())
+    else {
+        return;
+    };
+    let (keys, salts) = (tasks.each_ref().map(|task| &task.key), tasks.each_ref().map(|task| &task.salt));
+    for _ in 0..rounds {
+        refill(schedules, keys, |_| ());
+        refill(schedules, salts, |_| ());
+    }
+    for task in tasks {
+        task.rounds_left -= rounds;
+    }
+}
+
 /// Replaces all of each schedule by what it encrypts to itself under its key.
-pub(crate) fn refill<const N: usize>(
-    schedules: &mut [Schedule; N],
-    keys: [&Words; N],
-    mut mix: impl FnMut(&mut Blocks<N>),
-) {
+fn refill<const N: usize>(schedules: &mut [Schedule; N], keys: [&Words; N], mut mix: impl FnMut(&mut Blocks<N>)) {
     for (schedule, key) in schedules.iter_mut().zip(keys) {
         for (subkey, word) in schedule.subkeys.iter_mut().zip(key.0) {
             *subkey ^= word;

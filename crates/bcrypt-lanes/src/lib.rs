@@ -9,7 +9,7 @@
 mod blowfish;
 mod pi;
 
-use blowfish::{Schedule, Words, refill};
+use blowfish::{Schedule, Task, Words, run};
 
 /// How many hashes a core computes at once. With more, each takes longer by nearly as much as there are more of them.
 pub const LANES: usize = 4;
@@ -27,21 +27,19 @@ pub struct Input<'a> {
 
 /// Hashes under way on one core, each with a name that its owner knows it by.
 pub struct Lanes<T> {
-    // Side by side in memory, which makes them faster. In the order of `tasks`.
+    // The three are in one order. The schedules lie side by side, which makes them faster.
     schedules: Vec<Schedule>,
-    tasks: Vec<Task<T>>,
-}
-
-struct Task<T> {
-    key: Words,
-    salt: Words,
-    rounds_left: u32,
-    name: T,
+    tasks: Vec<Task>,
+    names: Vec<T>,
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
-        Self { schedules: Vec::with_capacity(LANES), tasks: Vec::with_capacity(LANES) }
+        Self {
+            schedules: Vec::with_capacity(LANES),
+            tasks: Vec::with_capacity(LANES),
+            names: Vec::with_capacity(LANES),
+        }
     }
 }
 
@@ -49,13 +47,13 @@ impl<T> Lanes<T> {
     /// How many hashes are under way.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tasks.len()
+        self.names.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.names.is_empty()
     }
 
     /// Begins a hash.
@@ -68,7 +66,8 @@ impl<T> Lanes<T> {
         }
         let (key, salt) = (Words::of(input.key), Words::of(input.salt));
         self.schedules.push_mut(Schedule::default()).begin(&salt, &key);
-        self.tasks.push(Task { key, salt, rounds_left: input.rounds, name });
+        self.tasks.push(Task { key, salt, rounds_left: input.rounds });
+        self.names.push(name);
         Ok(())
     }
 
@@ -76,40 +75,16 @@ impl<T> Lanes<T> {
     ///
     /// A round takes about 70 µs on a processor of 2023, and 80 µs with all lanes taken.
     pub fn advance(&mut self, rounds: u32) -> Vec<(T, [u8; 24])> {
-        let soonest = self.tasks.iter().map(|task| task.rounds_left).min();
-        let rounds = rounds.min(soonest.unwrap_or_default());
-        match self.len() {
-            1 => self.run::<1>(rounds),
-            2 => self.run::<2>(rounds),
-            3 => self.run::<3>(rounds),
-            _ => self.run::<LANES>(rounds),
-        }
-        self.take_ended()
-    }
-
-    /// Runs the lanes if there are just `N`.
-    fn run<const N: usize>(&mut self, rounds: u32) {
-        let (schedules, tasks) = (self.schedules.first_chunk_mut::<N>(), self.tasks.first_chunk_mut::<N>());
-        let (Some(schedules), Some(tasks)) = (schedules, tasks) else { return };
-        let (keys, salts) = (tasks.each_ref().map(|task| &task.key), tasks.each_ref().map(|task| &task.salt));
-        for _ in 0..rounds {
-            refill(schedules, keys, |_| ());
-            refill(schedules, salts, |_| ());
-        }
-        for task in tasks {
-            task.rounds_left -= rounds;
-        }
-    }
-
-    fn take_ended(&mut self) -> Vec<(T, [u8; 24])> {
+        run(&mut self.schedules, &mut self.tasks, rounds);
         let mut ended = Vec::new();
         while let Some(at) = self.tasks.iter().position(|task| task.rounds_left == 0) {
-            let last = self.tasks.len() - 1;
+            let last = self.schedules.len() - 1;
             self.schedules.swap(at, last);
             let output = self.schedules.last().map(Schedule::output).unwrap_or_default();
             // Not taken out: where it was dropped it is overwritten, and nowhere else was a copy.
             self.schedules.truncate(last);
-            ended.push((self.tasks.swap_remove(at).name, output));
+            drop(self.tasks.swap_remove(at));
+            ended.push((self.names.swap_remove(at), output));
         }
         ended
     }

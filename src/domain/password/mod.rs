@@ -1,6 +1,6 @@
 //! Passwords and their stored hashes: two types, neither of which prints.
 //!
-//! The functions that hash are slow by design; callers go through `auth::hashing`, which bounds how many run at once.
+//! The functions that hash are slow by design; requests go through `auth::hashing`, which bounds how many run at once.
 //! `foreign` reads the hashes that other systems made, `work` compares with them.
 
 mod foreign;
@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::field::FieldError;
 use foreign::{Foreign, Form};
+pub use work::{Bcrypt, Salt};
 
 /// A password as its owner means it: NFC, so that one typed on another keyboard or system is the same password.
 #[derive(Debug, Clone)]
@@ -98,6 +99,12 @@ impl Password {
         }
     }
 
+    /// What bcrypt is computed of.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key(format!("{}\0", self.digest()).into())
+    }
+
     /// 43 characters whatever the length: bcrypt reads only 72 bytes, and other implementations stop at a NUL.
     ///
     /// The label is public. It makes the digest useless to somebody who holds plain SHA-256 hashes of the same
@@ -105,6 +112,18 @@ impl Password {
     fn digest(&self) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"claviger password v1");
         BASE64_STANDARD_NO_PAD.encode(hmac::sign(&key, self.text.expose_secret().as_bytes()))
+    }
+}
+
+/// bcrypt's input for a password, with the NUL that it ends with.
+#[derive(Debug)]
+pub struct Key(SecretString);
+
+impl Key {
+    /// For computing with it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
     }
 }
 
@@ -176,24 +195,22 @@ impl PasswordHash {
         self.0.expose_secret().strip_prefix(SCHEME)
     }
 
-    /// A hash that no password has, and that takes as long to compare with as one made at `cost`.
-    #[must_use]
-    pub fn decoy(cost: u32) -> Self {
-        // A salt and a digest of zeros, in bcrypt's own base64.
-        Self(format!("{SCHEME}$2b${cost:02}${}", ".".repeat(22 + 31)).into())
-    }
-
     /// What the database is to hold.
     #[must_use]
     pub fn as_stored(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The cost it was made at; none if it cannot be read.
+    /// What a password is compared with; none if it cannot be read, or another system made it.
     #[must_use]
-    pub fn cost(&self) -> Option<u32> {
-        // "$2b$12$…": the third piece between dollar signs.
-        self.bcrypt()?.split('$').nth(2)?.parse().ok()
+    pub fn parts(&self) -> Option<Bcrypt> {
+        Bcrypt::parse(self.bcrypt()?, OWN_COSTS).ok()
+    }
+
+    /// Of what came out of bcrypt for a password's [`Key`].
+    #[must_use]
+    pub fn from_output(cost: u32, salt: &Salt, output: &[u8; 24]) -> Self {
+        Self(format!("{SCHEME}{}", Bcrypt::text(cost, salt, output)).into())
     }
 }
 
@@ -256,10 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_knows_its_cost() {
-        assert_eq!(Password::claimed("correct horse").hash(COST).unwrap().cost(), Some(COST));
-        assert_eq!(PasswordHash::decoy(12).cost(), Some(12));
-        assert_eq!(PasswordHash::from_stored("nonsense".into()).cost(), None);
+    fn a_hash_knows_its_parts() {
+        let password = Password::claimed("correct horse");
+        let hash = password.hash(COST).unwrap();
+        let parts = hash.parts().unwrap();
+        assert_eq!(parts.cost, COST);
+        let output = bcrypt::bcrypt(COST, *parts.salt.as_bytes(), password.key().as_bytes());
+        assert!(parts.has_digest(&output) && !parts.has_digest(&[0; 24]));
+        assert_eq!(PasswordHash::from_output(COST, &parts.salt, &output).as_stored(), hash.as_stored());
+        assert!(PasswordHash::from_stored("nonsense".into()).parts().is_none());
     }
 
     #[test]
@@ -277,20 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn a_decoy_is_compared_in_full_and_matches_nothing() {
-        let decoy = PasswordHash::decoy(COST);
-        let bcrypt = decoy.as_stored().strip_prefix(SCHEME).unwrap();
-        assert!(
-            matches!(bcrypt::non_truncating_verify("any", bcrypt), Ok(false)),
-            "not an error, which would be quick"
-        );
-    }
-
-    #[test]
     fn neither_type_prints() {
         let password = Password::claimed("correct horse");
         let hash = password.hash(COST).unwrap();
-        let shown = format!("{password:?} {hash:?}");
-        assert!(!shown.contains("horse") && !shown.contains("$2"), "{shown}");
+        let shown = format!("{password:?} {hash:?} {:?}", password.key());
+        assert!(!shown.contains("horse") && !shown.contains(&password.digest()) && !shown.contains("$2"), "{shown}");
     }
 }

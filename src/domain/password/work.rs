@@ -50,16 +50,41 @@ pub(super) enum Before {
 }
 
 /// A bcrypt hash, `$2b$12$…`.
-pub(super) struct Bcrypt {
-    cost: u32,
-    salt: [u8; 16],
+pub struct Bcrypt {
+    /// The logarithm of its rounds.
+    pub cost: u32,
+    /// What it was salted with.
+    pub salt: Salt,
     digest: [u8; 23],
+}
+
+/// 16 random bytes, no secret.
+#[derive(Clone, Copy, Default)]
+pub struct Salt([u8; 16]);
+
+impl Salt {
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
+    pub fn random() -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 /// Some libraries left the unused bits of the last character as chance made them.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::BCRYPT,
     GeneralPurposeConfig::new()
+        .with_encode_padding(false)
         .with_decode_padding_mode(DecodePaddingMode::RequireNone)
         .with_decode_allow_trailing_bits(true),
 );
@@ -82,18 +107,31 @@ impl Bcrypt {
             return Err(format!("is bcrypt of a cost outside {} to {}", costs.start(), costs.end()).into());
         }
         let bytes = |text: &str| BCRYPT_BASE64.decode(text).ok();
-        let salt = bytes(salt).and_then(|salt| salt.try_into().ok());
+        let salt = bytes(salt).and_then(|salt| salt.try_into().ok()).map(Salt);
         let digest = bytes(digest).and_then(|digest| digest.try_into().ok());
         let (Some(salt), Some(digest)) = (salt, digest) else { return malformed() };
         Ok(Self { cost, salt, digest })
+    }
+
+    /// A new one, as text.
+    pub(super) fn text(cost: u32, salt: &Salt, output: &[u8; 24]) -> String {
+        // bcrypt keeps 23 of the 24 bytes.
+        let [digest @ .., _] = output;
+        format!("$2b${cost:02}${}{}", BCRYPT_BASE64.encode(salt.0), BCRYPT_BASE64.encode(digest))
+    }
+
+    /// Whether this is what came out.
+    #[must_use]
+    pub fn has_digest(&self, output: &[u8; 24]) -> bool {
+        let [digest @ .., _] = output;
+        equal(digest, &self.digest)
     }
 
     /// As the other system did: what is beyond 72 bytes does not count.
     fn matches(&self, password: &[u8]) -> bool {
         // bcrypt reads a password with a NUL at its end, over and over until it has 72 bytes.
         let key: Vec<u8> = password.iter().copied().chain([0]).take(72).collect();
-        let computed = bcrypt::bcrypt(self.cost, self.salt, &key);
-        let same = computed.get(..23).is_some_and(|computed| equal(computed, &self.digest));
+        let same = self.has_digest(&bcrypt::bcrypt(self.cost, self.salt.0, &key));
         // So with a NUL inside, `a` and `a\0a` are one. No library took such a password.
         same && !password.contains(&0)
     }

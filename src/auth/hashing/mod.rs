@@ -1,0 +1,110 @@
+//! Bounds how many passwords are hashed at once, so that a flood of logins leaves refresh and me fast.
+//!
+//! `comparing` says what is computed for a password and what that means, `workers` computes it.
+
+mod comparing;
+mod workers;
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Error;
+use crate::domain::password::{Password, PasswordHash, Salt};
+use crate::domain::throttle::Trier;
+use crate::figures::Figures;
+pub use comparing::Comparison;
+use workers::{Job, Workers};
+
+/// Hashes under way on all cores but one (at least one), several on each, with a bounded queue in front.
+pub struct Hashing {
+    cost: u32,
+    /// Hashes running or waiting, and those about to be, unless limits refuse them.
+    places: Arc<Semaphore>,
+    /// As many more, for those who are no strangers.
+    kept_places: Arc<Semaphore>,
+    /// How many of each there are.
+    size: usize,
+    workers: Workers,
+}
+
+/// A place in the queue, kept as long as this lives.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Hashing {
+    /// A pool for hashes at `cost`, where `queue` may wait.
+    #[must_use]
+    pub fn new(cost: u32, queue: usize) -> Self {
+        let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
+        let workers = Workers::new(cores);
+        let places = workers.at_once() + queue;
+        let semaphore = || Arc::new(Semaphore::new(places));
+        Self { cost, places: semaphore(), kept_places: semaphore(), size: places, workers }
+    }
+
+    /// Enters what is measured of the queue.
+    pub fn enter_figures(&self, figures: &mut Figures) {
+        let (places, strangers, others) = (self.size, Arc::clone(&self.places), Arc::clone(&self.kept_places));
+        let depths = move || {
+            let taken = |semaphore: &Semaphore| places.saturating_sub(semaphore.available_permits());
+            [("stranger", taken(&strangers)), ("known", taken(&others))]
+        };
+        figures.enter_levels(
+            ("password_queue_depth", "Sign-ins that have a place in the queue of passwords, those being hashed too."),
+            "line",
+            depths,
+        );
+        self.workers.enter_figures(figures);
+    }
+
+    /// Takes a place in the queue.
+    ///
+    /// Whoever has a live session of the account has places of their own, which strangers cannot fill.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when the queue is full.
+    pub fn queue(&self, trier: Trier) -> Result<Place, Error> {
+        let places = match trier {
+            Trier::Device(_) | Trier::Neighbour(_) => &self.kept_places,
+            Trier::Stranger(_) => &self.places,
+        };
+        Arc::clone(places)
+            .try_acquire_owned()
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_full| Error::Overloaded)
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the system has no random bytes.
+    pub async fn hash(&self, _place: &Place, password: Password) -> Result<PasswordHash, Error> {
+        let salt = Salt::random().map_err(Error::internal)?;
+        self.answer(|reply| Job::Step(comparing::hash(&password, self.cost, salt, reply))).await
+    }
+
+    /// Compares a claimed password with a stored hash. A wrong one takes the work of one hash at today's cost, whether
+    /// there is a stored hash or not, and whatever scheme and cost it was made with, unless that was dearer.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the system has no random bytes.
+    pub async fn compare(
+        &self,
+        _place: &Place,
+        password: Password,
+        stored: Option<&PasswordHash>,
+    ) -> Result<Comparison, Error> {
+        let salt = Salt::random().map_err(Error::internal)?;
+        self.answer(|reply| comparing::compare(password, stored, self.cost, salt, reply)).await
+    }
+
+    async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.workers.enqueue(job(reply));
+        answer.await.map_err(Error::internal)
+    }
+}
