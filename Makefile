@@ -8,7 +8,7 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways test-api fixtures bench chaos siege fuzz lint deny fmt check image clean postgres packages
+.PHONY: help run test ways test-api fixtures bench sweep chaos siege fuzz lint deny fmt check image clean postgres packages
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,10 @@ test-api: postgres ## Try the live API by its document with Schemathesis, as nob
 fixtures: postgres ## Make the accounts of replaced systems again that tests move in, with those systems' own libraries
 	tests/fixtures/moving/make.sh
 
-bench: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
+bench: postgres ## Measure how fast it is as a share of what this machine can do; takes a quarter of an hour, on Linux
+	$(CARGO) bench --locked --bench speed -- --out docs
+
+sweep: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep
 
 chaos: postgres ## Run the fault list against real processes and print a table; takes eight minutes

@@ -1,6 +1,6 @@
 //! What sweeping costs those who refresh meanwhile.
 //!
-//! `make bench`, or `cargo bench --bench sweep -- 200000 300` for so many dead rows and refreshes a second. Rounds with
+//! `make sweep`, or `cargo bench --bench sweep -- 200000 300` for so many dead rows and refreshes a second. Rounds with
 //! and without the sweep take turns in one run, so that both meet the same machine: the ratios in the last line say more
 //! than the milliseconds, which are those of this disk, with everything on one machine.
 //!
