@@ -14,7 +14,8 @@ use lettre::address::Envelope;
 use tokio::sync::Notify;
 
 use crate::config::{self, MailServer};
-use crate::figures::{Counts, Figures};
+use crate::domain::mail::MailKind;
+use crate::figures::{Counts, Figures, Labels};
 use crate::store::Store;
 pub use outbox::Running;
 use smtp::{Line, Smtp};
@@ -28,6 +29,16 @@ pub struct Outbox {
     wake: Arc<Notify>,
     /// What became of mails, of which kind.
     counts: Counts<2>,
+}
+
+/// What an attempt to send a mail came to.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Sent,
+    /// There was nobody to send it to any more.
+    Dropped,
+    PutOff,
+    GivenUp,
 }
 
 /// Mails cannot be sent from this machine as the settings ask.
@@ -70,7 +81,7 @@ impl Outbox {
             MailServer::Smtp(server) => Carrier::Smtp(Smtp::new(server, &settings)?),
             MailServer::Folder(folder) => Carrier::Folder(folder.clone()),
         };
-        Ok(Self { store, carrier, writer: Writer::new(settings), wake, counts: Counts::default() })
+        Ok(Self { store, carrier, writer: Writer::new(settings), wake, counts: counts() })
     }
 
     /// Enters what is counted of mails.
@@ -78,9 +89,35 @@ impl Outbox {
         figures.enter("mails", "Mails by kind, and what an attempt to send one came to.", self.counts.clone());
     }
 
-    fn count(&self, kind: &'static str, outcome: &'static str) {
-        self.counts.get_or_create(&[("kind", kind.into()), ("outcome", outcome.into())]).inc();
+    fn count(&self, kind: MailKind, outcome: Outcome) {
+        self.counts.get_or_create(&labels(kind, outcome)).inc();
     }
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Sent, Self::Dropped, Self::PutOff, Self::GivenUp];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Dropped => "dropped",
+            Self::PutOff => "put_off",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+fn labels(kind: MailKind, outcome: Outcome) -> Labels<2> {
+    [("kind", kind.as_str().into()), ("outcome", outcome.as_str().into())]
+}
+
+/// None yet, of every kind: of what is not there, the first one is not seen as an increase.
+fn counts() -> Counts<2> {
+    let counts = Counts::default();
+    for (kind, outcome) in MailKind::ALL.into_iter().flat_map(|kind| Outcome::ALL.map(|outcome| (kind, outcome))) {
+        drop(counts.get_or_create(&labels(kind, outcome)));
+    }
+    counts
 }
 
 impl Carrier {

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::smtp::SEND_LIMIT;
-use super::{Outbox, Undelivered};
+use super::{Outbox, Outcome, Undelivered};
 use crate::domain::mail::QueuedMail;
 use crate::store::{self, mails};
 use crate::telemetry::chain;
@@ -100,7 +100,7 @@ impl Outbox {
         let (id, kind) = (mail.id, mail.kind.as_str());
         match self.send(&mail, until).await {
             Ok(sent) => {
-                self.count(kind, if sent { "sent" } else { "dropped" });
+                self.count(mail.kind, if sent { Outcome::Sent } else { Outcome::Dropped });
                 // Again and again, as every other outcome means to send it twice.
                 while let Err(error) = self.store.run(async |client| mails::delete(client, id).await).await {
                     if Instant::now() > until {
@@ -112,7 +112,7 @@ impl Outbox {
                 tracing::info!(mail = %id, kind, attempts = mail.attempts, sent, "a mail is done");
             }
             Err(Undelivered::Never(what, cause)) => {
-                self.count(kind, "given_up");
+                self.count(mail.kind, Outcome::GivenUp);
                 tracing::error!(mail = %id, kind, error = chain(&*cause), "{what}; the mail is given up");
                 let removed = self.store.run(async |client| mails::delete(client, id).await).await;
                 removed
@@ -123,15 +123,15 @@ impl Outbox {
                 let (error, attempts) = (chain(&*cause), mail.attempts);
                 match self.store.run(put_off).await {
                     Ok(Some(pause)) => {
-                        self.count(kind, "put_off");
+                        self.count(mail.kind, Outcome::PutOff);
                         tracing::warn!(mail = %id, kind, error, attempts, retry_in_ms = pause.as_millis(), "{what}; the mail waits");
                     }
                     Ok(None) => {
-                        self.count(kind, "given_up");
+                        self.count(mail.kind, Outcome::GivenUp);
                         tracing::error!(mail = %id, kind, error, attempts, "{what}; the mail is given up, as it is a day old");
                     }
                     Err(database) => {
-                        self.count(kind, "put_off");
+                        self.count(mail.kind, Outcome::PutOff);
                         tracing::warn!(mail = %id, kind, error, attempts, database = chain(&database), "{what}; the mail waits until its claim ends");
                     }
                 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use claviger::domain::mail::MailKind;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,6 +42,15 @@ fn names(figures: &str) -> BTreeSet<String> {
 
 /// A server with mail, where everything that is counted has happened.
 async fn busy(mails: &TempDir) -> TestApp {
+    let app = with_mail(mails).await;
+    app.register("ada@example.com").await;
+    traffic(&app).await;
+    let is_sent = |line: &str| line.contains("outcome=\"sent\"}") && !line.ends_with(" 0");
+    wait_until("a mail is sent", async || figures(&app).await.lines().any(is_sent)).await;
+    app
+}
+
+async fn with_mail(mails: &TempDir) -> TestApp {
     let url = format!("file:{}", mails.path().display());
     let link = "https://app.example.com/{token}";
     let settings = [
@@ -51,11 +61,7 @@ async fn busy(mails: &TempDir) -> TestApp {
         ("CLAVIGER__MAIL__VERIFY_LINK", link),
         ("CLAVIGER__MAIL__RESET_LINK", link),
     ];
-    let app = TestApp::start_with(&settings).await;
-    app.register("ada@example.com").await;
-    traffic(&app).await;
-    wait_until("a mail is sent", async || figures(&app).await.contains("outcome=\"sent\"")).await;
-    app
+    TestApp::start_with(&settings).await
 }
 
 async fn traffic(app: &TestApp) {
@@ -120,6 +126,18 @@ async fn tries_that_are_held_back_are_counted() {
     }
     assert!(held_back >= 9, "{held_back}");
     assert_eq!(value(&figures(&app).await, "claviger_throttled_total"), held_back);
+}
+
+#[tokio::test]
+async fn mails_are_counted_from_0_so_that_the_first_one_is_seen_as_an_increase() {
+    let mails = tempfile::tempdir().unwrap();
+    let figures = figures(&with_mail(&mails).await).await;
+    for kind in MailKind::ALL {
+        for outcome in ["sent", "put_off", "given_up", "dropped"] {
+            let name = format!("claviger_mails_total{{kind=\"{}\",outcome=\"{outcome}\"}}", kind.as_str());
+            assert_eq!(value(&figures, &name), 0, "{name}");
+        }
+    }
 }
 
 #[tokio::test]
