@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -34,18 +33,16 @@ def start(program, folder):
     environment = {"PATH": os.environ["PATH"], **SETTINGS}
     arguments = [program, "dev", "--dir", f"{folder}/service"]
     service = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True)
-    url = database = None
+    url = None
     for line in service.stdout:
         if found := re.search(r"health +(http://\S+)/health/ready", line):
             url = found[1]
-        if found := re.search(r"psql -h (\S+) -U (\w+) (\w+)", line):
-            database = f"postgres://{found[2]}@{urllib.parse.quote(found[1], safe='')}:5432/{found[3]}"
         if "Ctrl-C" in line:
             break
     for _ in range(600):
         try:
             urllib.request.urlopen(f"{url}/health/ready")
-            return service, url, database
+            return service, url, Path(folder, "service/database_url").read_text().strip()
         except OSError:
             time.sleep(0.1)
     sys.exit("the service does not get ready")
