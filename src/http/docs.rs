@@ -21,26 +21,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 static DOCUMENT: LazyLock<File> =
     LazyLock::new(|| File::new("openapi.json", "application/json", openapi::document().to_string()));
 
-static PAGE: LazyLock<[File; 5]> = LazyLock::new(|| {
-    [
-        File::new("", HTML, include_str!("docs/index.html")),
-        File::new("start.js", JAVASCRIPT, include_str!("docs/start.js")),
+static PAGE: LazyLock<Vec<File>> = LazyLock::new(|| {
+    let files = [
+        Some(File::new("", HTML, include_str!("docs/index.html"))),
+        Some(File::new("start.js", JAVASCRIPT, include_str!("docs/start.js"))),
         of_viewer("swagger-ui-bundle.js", JAVASCRIPT),
         of_viewer("swagger-ui.css", CSS),
         of_viewer("favicon-32x32.png", "image/png"),
-    ]
-    .map(|file| file.with_policy(POLICY))
+    ];
+    files.into_iter().flatten().map(|file| file.with_policy(POLICY)).collect()
 });
 
-/// A file of Swagger UI; empty if that has none of this name.
-fn of_viewer(name: &'static str, media_type: &'static str) -> File {
-    let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok().flatten();
-    let (is_gzip, bytes) = file.map(|file| (file.gzpipped, file.bytes)).unwrap_or_default();
-    let bytes = match bytes {
+/// A file of Swagger UI; none if the version that is compiled in has none of this name.
+fn of_viewer(name: &'static str, media_type: &'static str) -> Option<File> {
+    let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok()??;
+    let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    File::new(name, media_type, bytes).compressed(is_gzip)
+    Some(File::new(name, media_type, bytes).compressed(file.gzpipped))
 }
 
 /// What is at `/openapi.json`.
@@ -77,4 +76,16 @@ pub(super) async fn file(request: HttpRequest, name: web::Path<String>) -> Resul
 fn find(name: &str, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let file = PAGE.iter().find(|file| file.name == name).ok_or(ApiError::of(Code::NotFound))?;
     Ok(file.answer(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_swagger_ui_does_not_have_is_not_there_rather_than_empty() {
+        assert!(of_viewer("made-up.js", JAVASCRIPT).is_none());
+        let names: Vec<&str> = PAGE.iter().map(|file| file.name).collect();
+        assert_eq!(names, ["", "start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"]);
+    }
 }
