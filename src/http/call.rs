@@ -23,66 +23,41 @@ struct Call {
 /// Adds to what a handler's arguments say of its call.
 pub(super) type Words = fn(Operation) -> Operation;
 
+/// Arguments of a handler, which the document can describe.
+pub(super) trait Taken: FromRequest + Arguments + 'static {}
+
+impl<A: FromRequest + Arguments + 'static> Taken for A {}
+
 /// A path without calls.
 pub(super) fn at(pattern: &'static str) -> Path {
     Path { pattern, calls: Vec::new() }
 }
 
 impl Path {
-    pub(super) fn get<F, Args>(self, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(super) fn get<A: Taken>(self, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         self.on(Method::GET, handler, words)
     }
 
-    pub(super) fn post<F, Args>(self, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(super) fn post<A: Taken>(self, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         self.on(Method::POST, handler, words)
     }
 
-    pub(super) fn patch<F, Args>(self, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(super) fn patch<A: Taken>(self, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         self.on(Method::PATCH, handler, words)
     }
 
-    pub(super) fn delete<F, Args>(self, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(super) fn delete<A: Taken>(self, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         self.on(Method::DELETE, handler, words)
     }
 
     /// For monitors, some of which ask with HEAD.
-    pub(super) fn read<F, Args>(self, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(super) fn read<A: Taken>(self, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         self.on(Method::GET, handler.clone(), words).on(Method::HEAD, handler, words)
     }
 
-    fn on<F, Args>(mut self, by: Method, handler: F, words: Words) -> Self
-    where
-        F: Handler<Args>,
-        Args: FromRequest + Arguments + 'static,
-        F::Output: Responder + 'static,
-    {
+    fn on<A: Taken>(mut self, by: Method, handler: impl Handler<A, Output: Responder + 'static>, words: Words) -> Self {
         let route = method(by.clone()).to(handler);
-        self.calls.push(Call { method: by, route, read: Operation::of::<Args>, words });
+        self.calls.push(Call { method: by, route, read: Operation::of::<A>, words });
         self
     }
 
