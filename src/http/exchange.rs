@@ -1,13 +1,19 @@
 //! What happens around every request: its id, its log line, the form of its errors, and that it runs to its end.
 
+use std::any::Any;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -59,33 +65,49 @@ pub async fn around(
     request.extensions_mut().insert(sender);
     connections::begin_to_answer(request.request());
     let answering = next.call(request);
-    let (id, https) = (request_id.clone(), outside.https);
-    let (surroundings, by) = (outside.clone(), method.clone());
+    let surroundings = outside.clone();
     // A task of its own: when the client goes away the server drops the request, and a use case must not stop half-way
-    // with its statement still running on a connection that the next caller gets.
+    // with its statement still running on a connection that the next caller gets. So all that is told and counted of the
+    // request is told in there.
     let work = async move {
-        let answer = finish(answering.await, &id, https)?;
-        let route = answer.request().match_pattern().unwrap_or_default();
-        log(&route, answer.status(), client, started);
-        // Here, as whoever waits for the answer may have gone.
-        surroundings.measures.answered(&by, &route, answer.status(), started);
-        Ok::<_, Error>(answer)
+        let outcome = match caught(answering).await {
+            Ok(outcome) => finish(outcome, &request_id, surroundings.https),
+            Err(panic) => Err(broken_down(&*panic, &request_id, surroundings.https)),
+        };
+        let (route, status) = match &outcome {
+            Ok(answer) => (answer.request().match_pattern().unwrap_or_default(), answer.status()),
+            Err(error) => (String::new(), error.error_response().status()),
+        };
+        log(&route, status, client, started);
+        surroundings.measures.answered(&method, &route, status, started);
+        outcome
     };
-    let mut answer = match rt::spawn(work.instrument(span.clone())).await {
-        Ok(answer) => answer?,
-        Err(panicked) => {
-            tracing::error!(parent: &span, error = chain(&panicked), "a request panicked");
-            let mut response = ApiError::of(Code::Internal).respond(&request_id);
-            mark(response.headers_mut(), &request_id, https);
-            span.in_scope(|| log("", response.status(), client, started));
-            outside.measures.answered(&method, "", response.status(), started);
-            return Err(actix_web::error::InternalError::from_response(panicked, response).into());
-        }
-    };
+    let mut answer = rt::spawn(work.instrument(span)).await.map_err(ErrorInternalServerError)??;
     if outside.shutting_down.has_begun() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
+}
+
+/// What comes of it, or of a panic in it.
+async fn caught<T>(work: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut work = pin!(work);
+    // Nothing of it is used again after a panic.
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(progress) => progress.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// The complete answer to a request whose handler panicked.
+fn broken_down(panic: &(dyn Any + Send), request_id: &str, https: bool) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+    tracing::error!(error = text, "a request panicked");
+    let mut response = ApiError::of(Code::Internal).respond(request_id);
+    mark(response.headers_mut(), request_id, https);
+    InternalError::from_response("a request panicked", response).into()
 }
 
 /// The caller's id for the request if it is one that can stand in a log, else a new one.
@@ -172,4 +194,87 @@ fn into_problem(answer: ServiceResponse<BoxBody>, request_id: &str) -> ServiceRe
         _ => tracing::debug!(code, error = cause, "a request was refused"),
     }
     answer.into_response(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::rc::Rc;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service};
+    use actix_web::web::get;
+    use actix_web::{App, HttpResponse};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::figures::Figures;
+    use crate::http::Measures;
+    use crate::http::browser::Browsers;
+    use crate::http::client_address::Proxies;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_told_and_counted_when_its_caller_has_gone() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let _logging = tracing::subscriber::set_default(lines);
+        let (measures, mut figures) = (Measures::default(), Figures::default());
+        measures.enter_figures(&mut figures);
+        let outside = web::Data::new(Surroundings {
+            proxies: Proxies::new(Vec::new(), "x-forwarded-for"),
+            browsers: Browsers { allowed_origins: Vec::new(), secure_cookie: true },
+            https: false,
+            shutting_down: ShuttingDown::default(),
+            measures,
+        });
+        let (begun, gone) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
+        let (begins, go) = (Rc::clone(&begun), Rc::clone(&gone));
+        let handler = move || {
+            let (begins, go) = (Rc::clone(&begins), Rc::clone(&go));
+            async move {
+                begins.notify_one();
+                go.notified().await;
+                drop(begins);
+                if Rc::strong_count(&go) > 0 {
+                    panic!("a bug");
+                }
+                HttpResponse::Ok()
+            }
+        };
+        let app = App::new().app_data(outside).wrap(from_fn(around)).route("/", get().to(handler));
+        let service = init_service(app).await;
+
+        let request = TestRequest::get().insert_header(("x-request-id", "r1")).to_request();
+        tokio::select! {
+            _ = actix_web::dev::Service::call(&service, request) => panic!("it waits"),
+            () = begun.notified() => {}
+        }
+        gone.notify_one();
+
+        let counted = async {
+            while !figures.text().unwrap().contains("claviger_internal_errors_total 1\n") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), counted).await.unwrap();
+        let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(written.contains("a request panicked error=\"a bug\"") && written.contains("r1"), "{written}");
+    }
 }
