@@ -20,6 +20,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// A part of the list has 2,000 entries of 100 bytes.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
+/// Of a token that is still good for a while.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// However long the service was away, it is heard so soon after its return.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -32,8 +34,14 @@ pub struct Follower {
     client_secret: SecretString,
     every: Duration,
     revocations: Revocations,
-    access_token: Option<SecretString>,
+    access_token: Option<AccessToken>,
     next: Option<String>,
+}
+
+struct AccessToken {
+    text: SecretString,
+    /// Half of its life is left then.
+    renew_at: Instant,
 }
 
 /// Why there is nobody to follow.
@@ -67,6 +75,7 @@ enum Unheard {
 #[derive(Deserialize)]
 struct Token {
     access_token: String,
+    expires_in: u32,
 }
 
 impl Follower {
@@ -156,7 +165,24 @@ impl Follower {
         }
         self.revocations.learn(&list, asked_at);
         self.next = Some(list.next);
+        if !list.more {
+            self.renew_in_time().await;
+        }
         Ok(list.more)
+    }
+
+    /// Has another token before the one there is ends, so that a service that gives none for minutes is heard meanwhile.
+    async fn renew_in_time(&mut self) {
+        if self.access_token.as_ref().is_none_or(|token| Instant::now() < token.renew_at) {
+            return;
+        }
+        match self.renew().await {
+            Ok(token) => self.access_token = Some(token),
+            Err(unheard) => {
+                tracing::debug!(error = chain(&unheard), "the token cannot be renewed yet; the old one is still good");
+                self.access_token.iter_mut().for_each(|token| token.renew_at = Instant::now() + RENEW_AGAIN_AFTER);
+            }
+        }
     }
 
     async fn list(&self) -> Result<(Instant, RevocationList), Unheard> {
@@ -165,7 +191,7 @@ impl Follower {
         let after = self.next.as_ref().map(|next| [("after", next)]);
         let request = after.iter().fold(request, RequestBuilder::query);
         let asked_at = Instant::now();
-        let list = read(request.bearer_auth(token.expose_secret())).await.map_err(|unheard| {
+        let list = read(request.bearer_auth(token.text.expose_secret())).await.map_err(|unheard| {
             unheard
                 .meaning(StatusCode::UNAUTHORIZED, Unheard::Unauthorized)
                 .meaning(StatusCode::FORBIDDEN, Unheard::Scope)
@@ -174,12 +200,14 @@ impl Follower {
     }
 
     /// A new access token. There is no refresh token: the credentials are as good.
-    async fn renew(&self) -> Result<SecretString, Unheard> {
+    async fn renew(&self) -> Result<AccessToken, Unheard> {
         let request = self.http.post(format!("{}/api/auth/token", self.service));
+        let asked_at = Instant::now();
         let request = request.basic_auth(&self.client_id, Some(self.client_secret.expose_secret()));
         let token = read::<Token>(request.form(&[("grant_type", "client_credentials")])).await;
         let token = token.map_err(|unheard| unheard.meaning(StatusCode::UNAUTHORIZED, Unheard::Credentials))?;
-        Ok(token.access_token.into())
+        let half = Duration::from_secs(token.expires_in.into()) / 2;
+        Ok(AccessToken { text: token.access_token.into(), renew_at: asked_at + half })
     }
 }
 

@@ -78,7 +78,11 @@ async fn wait_until(condition: impl Fn() -> bool) {
 }
 
 fn token() -> Said {
-    (200, json!({"access_token": "a token", "token_type": "Bearer", "expires_in": 300}).to_string())
+    token_for(300)
+}
+
+fn token_for(seconds: u32) -> Said {
+    (200, json!({"access_token": "a token", "token_type": "Bearer", "expires_in": seconds}).to_string())
 }
 
 fn list(sessions: &[Uuid], next: &str, more: bool) -> Said {
@@ -124,6 +128,26 @@ async fn a_token_that_is_over_is_renewed_at_once() {
     wait_until(|| is_refused(&revocations)).await;
     let expected = ["GET /revocations?after=a", "POST /token", "GET /revocations?after=a"];
     assert_eq!(service.asked()[2..5], expected);
+}
+
+#[tokio::test]
+async fn from_half_of_its_life_on_a_token_is_renewed_and_kept_while_that_fails() {
+    let second = token().1.replace("a token", "a second token");
+    let answers = vec![token_for(0), list(&[], "a", false), (503, String::new()), list(&[SESSION], "b", false)];
+    let service = Service::saying(answers).await;
+    let (revocations, _task) = service.follow();
+    service.wait_for(5).await;
+    assert!(is_refused(&revocations));
+    // The next try comes after a pause, and the list is heard meanwhile.
+    assert_eq!(service.asked()[2..5], ["POST /token", "GET /revocations?after=a", "GET /revocations?after=b"]);
+
+    let answers = vec![token_for(0), list(&[], "a", false), (200, second), list(&[], "b", false)];
+    let service = Service::saying(answers).await;
+    let (_revocations, _task) = service.follow();
+    service.wait_for(5).await;
+    let asked = service.asked.lock().unwrap();
+    let with: Vec<bool> = asked.iter().map(|head| head.contains("authorization: Bearer a second token\r")).collect();
+    assert_eq!(with[..5], [false, false, false, true, true], "{asked:?}");
 }
 
 #[tokio::test]
