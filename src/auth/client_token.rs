@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::throttle::counted;
+use super::throttle::{Lane, counted};
 use super::{Auth, Error};
 use crate::domain::access_token::AccessToken;
 use crate::domain::client::{ClientSecret, Scopes};
@@ -32,8 +32,8 @@ pub struct ClientToken {
 impl Auth {
     /// A token for a program that knows its secret.
     ///
-    /// Tries are not limited, as secrets of 256 random bits are not guessed; but whoever tries waits with the other
-    /// strangers, and what never was a secret or an id is refused without asking the database.
+    /// Tries are not limited, as secrets of 256 random bits are not guessed; but whoever tries waits in a
+    /// line, which no others fill, and what never was a secret or an id is refused without asking the database.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], the same for an unknown program and a wrong secret, after the same work;
@@ -41,7 +41,7 @@ impl Auth {
     pub async fn client_token(&self, login: ClientLogin, sender: &Sender) -> Result<ClientToken, Error> {
         let id = Uuid::try_parse(&login.client_id).map_err(|_no_id| Error::InvalidClient)?;
         let secret = ClientSecret::parse(&login.client_secret).ok_or(Error::InvalidClient)?;
-        let asking = self.turnstile.pass(counted(sender), false).await?;
+        let asking = self.turnstile.pass(counted(sender), Lane::Programs).await?;
         let finding = self.store.run(async |client| clients::find_credentials(client, id, secret.hash()).await);
         let (found, now) = finding.await?;
         drop(asking);

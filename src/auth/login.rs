@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::events::{tell, tell_ended};
 use super::hashing::Comparison;
-use super::throttle::counted;
+use super::throttle::{Lane, counted};
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
 use crate::domain::event::LoginFailure::{self, AccountDisabled, EmailNotVerified, InvalidCredentials};
@@ -44,7 +44,8 @@ impl Auth {
         let held = login.refresh_token.as_deref().and_then(|text| self.keys.current().refresh_keys.parse(text));
         let (email, password, label) = login.check()?;
         let address = counted(sender);
-        let asking = self.turnstile.pass(address, held.is_some()).await?;
+        let lane = if held.is_some() { Lane::Devices } else { Lane::Strangers };
+        let asking = self.turnstile.pass(address, lane).await?;
         let visitor = Visitor { address, token: held.map(|token| (token.session_id, token.generation)) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);

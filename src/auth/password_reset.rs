@@ -2,7 +2,7 @@
 
 use super::events::{tell, tell_ended};
 use super::mailing::{call_off, details};
-use super::throttle::counted;
+use super::throttle::{Lane, counted};
 use super::{Auth, Error, checked, given};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
@@ -42,7 +42,7 @@ impl Auth {
     /// Queues a mail to an address that a stranger gave, within the limits of that.
     pub(super) async fn request_mail(&self, kind: MailKind, email: &Email, sender: &Sender) -> Result<(), Error> {
         let address = counted(sender);
-        let _asking = self.turnstile.pass(address, false).await?;
+        let _asking = self.turnstile.pass(address, Lane::Strangers).await?;
         self.take(&throttle::of_mail(kind.as_str(), email.as_str(), address), sender).await?;
         let mail = NewMail { kind, recipient: email.as_str(), user_id: None, details: details(sender) };
         self.store.run(async |client| self.queue(client, &mail).await).await?;
@@ -101,7 +101,7 @@ impl Auth {
         sender: &Sender,
     ) -> Result<Verification, Error> {
         let address = counted(sender);
-        let _asking = self.turnstile.pass(address, false).await?;
+        let _asking = self.turnstile.pass(address, Lane::Strangers).await?;
         self.take(&throttle::of_mailed_tokens(address), sender).await?;
         let found = self.store.run(async |client| verifications::find(client, token).await).await?;
         found.filter(|found| purposes.contains(&found.purpose)).ok_or_else(invalid_token)

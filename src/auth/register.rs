@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::events::tell;
-use super::throttle::counted;
+use super::throttle::{Lane, counted};
 use super::{Auth, Error, SignedIn, checked, given};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
@@ -55,7 +55,7 @@ impl Auth {
         let Checked { email, password, full_name, profile } =
             registration.check(self.password_min_length, self.profile_schema.as_ref())?;
         let address = counted(sender);
-        let asking = self.turnstile.pass(address, false).await?;
+        let asking = self.turnstile.pass(address, Lane::Strangers).await?;
         let place = self.hashing.queue(Trier::Stranger(address))?;
         self.take(&throttle::of_registration(address), sender).await?;
         drop(asking);

@@ -17,14 +17,28 @@ use crate::store::throttles;
 /// Where sign-ins wait for the database, which about half of its connections are for; the rest is for those who have access
 /// tokens. Who waits here holds no place in the queue of passwords, so whoever is refused by limits keeps nobody out of that.
 ///
-/// Devices that show a genuine refresh token, of whatever session, wait in a line of their own, and of one network only so
-/// many wait at a time: the lines stay short, however fast somebody tries.
+/// There are three lanes, none of which is filled by those in another. Of one network only so many wait in each at a time: the
+/// lanes stay short, however fast somebody tries.
 pub struct Turnstile {
     strangers: Semaphore,
     devices: Semaphore,
+    programs: Semaphore,
     /// How many of each network wait or are inside.
-    crowds: Mutex<HashMap<IpNet, usize>>,
+    crowds: Mutex<HashMap<Crowd, usize>>,
     patience: Duration,
+}
+
+type Crowd = (Lane, IpNet);
+
+/// Who waits together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Anybody who signs in.
+    Strangers,
+    /// Those who show a genuine refresh token, of whatever session.
+    Devices,
+    /// Those who show the id and the secret of a program, right or wrong.
+    Programs,
 }
 
 /// More than an office or a class has of people who sign in within the same few milliseconds.
@@ -36,29 +50,35 @@ impl Turnstile {
     pub fn new(connections: usize, patience: Duration) -> Self {
         let strangers = (connections / 2).max(1);
         let (strangers, devices) = (Semaphore::new(strangers), Semaphore::new(strangers.div_ceil(2)));
-        Self { strangers, devices, crowds: Mutex::default(), patience }
+        // There are few, they ask once in minutes, and what they ask takes a millisecond.
+        let programs = Semaphore::new((connections / 10).max(1));
+        Self { strangers, devices, programs, crowds: Mutex::default(), patience }
     }
 
     /// Waits its turn. To be kept until the database has been asked.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many of its network wait, or that takes too long.
-    pub(super) async fn pass(&self, address: IpAddr, is_device: bool) -> Result<Passed<'_>, Error> {
-        let one_of_crowd = self.join(network(address)).ok_or(Error::Overloaded)?;
-        let line = if is_device { &self.devices } else { &self.strangers };
+    pub(super) async fn pass(&self, address: IpAddr, lane: Lane) -> Result<Passed<'_>, Error> {
+        let one_of_crowd = self.join((lane, network(address))).ok_or(Error::Overloaded)?;
+        let line = match lane {
+            Lane::Strangers => &self.strangers,
+            Lane::Devices => &self.devices,
+            Lane::Programs => &self.programs,
+        };
         let permit = tokio::time::timeout(self.patience, line.acquire()).await;
         let permit = permit.map_err(|_elapsed| Error::Overloaded)?.map_err(Error::internal)?;
         Ok(Passed { _permit: permit, _one_of_crowd: one_of_crowd })
     }
 
-    fn join(&self, network: IpNet) -> Option<OneOfCrowd<'_>> {
+    fn join(&self, crowd: Crowd) -> Option<OneOfCrowd<'_>> {
         let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowd = crowds.entry(network).or_insert(0);
-        if *crowd == CROWD {
+        let count = crowds.entry(crowd).or_insert(0);
+        if *count == CROWD {
             return None;
         }
-        *crowd += 1;
-        Some(OneOfCrowd { crowds: &self.crowds, network })
+        *count += 1;
+        Some(OneOfCrowd { crowds: &self.crowds, crowd })
     }
 }
 
@@ -69,17 +89,17 @@ pub(super) struct Passed<'a> {
 }
 
 struct OneOfCrowd<'a> {
-    crowds: &'a Mutex<HashMap<IpNet, usize>>,
-    network: IpNet,
+    crowds: &'a Mutex<HashMap<Crowd, usize>>,
+    crowd: Crowd,
 }
 
 impl Drop for OneOfCrowd<'_> {
     fn drop(&mut self) {
         let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut crowd) = crowds.entry(self.network) {
-            *crowd.get_mut() -= 1;
-            if *crowd.get() == 0 {
-                crowd.remove();
+        if let Entry::Occupied(mut count) = crowds.entry(self.crowd) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }
@@ -119,17 +139,27 @@ mod tests {
         let [crowded, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
         let mut crowd = Vec::new();
         for _ in 0..CROWD {
-            crowd.push(turnstile.pass(crowded, false).await.ok());
+            crowd.push(turnstile.pass(crowded, Lane::Strangers).await.ok());
         }
         assert!(crowd.iter().all(Option::is_some));
-        assert!(turnstile.pass(crowded, false).await.is_err());
-        let others = (turnstile.pass(other, false).await.ok(), turnstile.pass(other, false).await.ok());
+        assert!(turnstile.pass(crowded, Lane::Strangers).await.is_err());
+        let others =
+            (turnstile.pass(other, Lane::Strangers).await.ok(), turnstile.pass(other, Lane::Strangers).await.ok());
         assert!(others.0.is_some() && others.1.is_some());
-        assert!(turnstile.pass(other, false).await.is_err(), "it is full, and waited for no longer than allowed");
-        assert!(turnstile.pass(other, true).await.is_ok(), "devices have a line of their own");
+        assert!(
+            turnstile.pass(other, Lane::Strangers).await.is_err(),
+            "it is full, and waited for no longer than allowed"
+        );
+        for lane in [Lane::Devices, Lane::Programs] {
+            assert!(
+                turnstile.pass(crowded, lane).await.is_ok(),
+                "{lane:?} are let in beside the crowd of their network"
+            );
+            assert!(turnstile.pass(other, lane).await.is_ok(), "{lane:?} do not wait behind strangers");
+        }
 
         drop(crowd);
-        assert!(turnstile.pass(crowded, false).await.is_ok());
+        assert!(turnstile.pass(crowded, Lane::Strangers).await.is_ok());
         drop(others);
         assert!(turnstile.crowds.lock().unwrap().is_empty(), "nobody is remembered who has left");
     }

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::support::{Answer, PASSWORD, ServerProcess, TestApp, TestDatabase};
 
@@ -138,6 +139,29 @@ async fn an_old_token_of_a_live_session_makes_no_device_known() {
         assert_eq!(login(newest).await.status, 200);
         app.database.execute("delete from sessions where ip_address = '192.0.2.1'").await;
     }
+}
+
+#[tokio::test]
+async fn a_crowd_of_strangers_keeps_no_program_of_its_network_from_a_token() {
+    let app = TestApp::start().await;
+    let program = app.program("orders", "revocations:read").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+    let mut crowd = JoinSet::new();
+    for _ in 0..70 {
+        let caller = app.anonymous();
+        crowd.spawn(async move { caller.login("ada@example.com", "a wrong password").await });
+    }
+    let turned_away = crowd.join_next().await.unwrap().unwrap();
+    turned_away.assert_problem(503, "overloaded");
+
+    let answer = program.ask(&[("grant_type", "client_credentials")]).await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    app.anonymous().login("ada@example.com", "a wrong password").await.assert_problem(503, "overloaded");
+    holder.rollback().await.unwrap();
+    crowd.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
