@@ -6,12 +6,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{TestApp, find_program, skipped};
+use crate::support::{NODE, TestApp, find_node, skipped};
 
 fn has_node() -> bool {
-    let found = find_program(&["node"], &[]).is_some();
+    let found = find_node().is_some();
     if !found {
-        skipped("NODE", "apt-get install nodejs");
+        skipped(NODE, "apt-get install nodejs");
     }
     found
 }

@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::contract::{document, resolved, validator};
-use crate::support::{Browser, TestApp, find_program, skipped, wait_until};
+use crate::support::{Browser, NODE, TestApp, find_node, skipped, wait_until};
 
 /// What is served beside the API.
 const PAGES: [&str; 2] = ["/docs", "/docs/{file}"];
@@ -120,8 +120,8 @@ fn every_example_is_as_its_schema_says() {
 #[test]
 fn a_validator_of_others_finds_nothing() {
     let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm/openapi.mjs");
-    let Some(node) = find_program(&["node"], &[]).filter(|_| checker.with_file_name("node_modules").is_dir()) else {
-        return skipped("Node and npm", "apt-get install nodejs npm, then make packages");
+    let Some(node) = find_node().filter(|_| checker.with_file_name("node_modules").is_dir()) else {
+        return skipped(NODE, "apt-get install nodejs npm, then make packages");
     };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("openapi.json");

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Browser, LossyProxy, Nginx, PASSWORD, TestApp, expired, find_program, free_port, skipped, wait_until,
+    Browser, LossyProxy, NODE, Nginx, PASSWORD, TestApp, expired, find_node, free_port, skipped, wait_until,
 };
 
 const APP: &str = "app.example.test";
@@ -383,8 +383,8 @@ async fn a_page_shows_its_token_to_nobody_who_was_not_named_also_not_by_a_redire
 
 #[test]
 fn the_tests_of_the_web_client_pass() {
-    let Some(node) = find_program(&["node"], &[]) else {
-        return skipped("NODE", "apt-get install nodejs npm && npm ci --prefix clients/web");
+    let Some(node) = find_node() else {
+        return skipped(NODE, "apt-get install nodejs npm && npm ci --prefix clients/web");
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/web");
     let output = Command::new(node).args(["--test", "--test-reporter=tap"]).current_dir(folder).output().unwrap();

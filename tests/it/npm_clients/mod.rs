@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::{Gate, TestApp, expired, find_program, skipped, wait_until};
+use crate::support::{Gate, NODE, TestApp, expired, find_node, skipped, wait_until};
 
 const AUTH: &str = "https://auth.example.com";
 const SHARED: &str = "tokens.js";
@@ -41,8 +41,8 @@ impl Client {
     /// The code of the document that begins with `import`, but for where the service is.
     /// `me` is what makes one call.
     fn start(import: &str, me: &str, service: &str, tokens: &Value) -> Option<Self> {
-        let Some(node) = find_program(&["node"], &[]) else {
-            skipped("NODE AND WHAT NPM INSTALLS", "apt-get install nodejs npm && make packages");
+        let Some(node) = find_node() else {
+            skipped(NODE, "apt-get install nodejs npm && make packages");
             return None;
         };
         let shared = block(&format!("// {SHARED}")).replace(AUTH, service);

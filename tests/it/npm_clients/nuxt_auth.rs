@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::{block, folder, generation};
-use crate::support::{Browser, Gate, PASSWORD, TestApp, expired, find_program, free_port, skipped, wait_until};
+use crate::support::{Browser, Gate, NODE, PASSWORD, TestApp, expired, find_node, free_port, skipped, wait_until};
 
 /// Once for all tests.
 static BUILT: OnceCell<()> = OnceCell::const_new();
@@ -42,8 +42,8 @@ struct Nuxt {
 
 impl Nuxt {
     async fn start() -> Option<Self> {
-        let Some(node) = find_program(&["node"], &[]) else {
-            skipped("NODE AND WHAT NPM INSTALLS", "apt-get install nodejs npm && make packages");
+        let Some(node) = find_node() else {
+            skipped(NODE, "apt-get install nodejs npm && make packages");
             return None;
         };
         BUILT.get_or_init(async || build(&node)).await;

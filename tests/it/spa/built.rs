@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use crate::support::{Browser, Nginx, find_program, skipped};
+use crate::support::{Browser, NODE, Nginx, find_node, find_program, skipped};
 
 /// Hosts of the README's command, and those of the tests, with a port that each test replaces by its own.
 const HOSTS: [(&str, &str); 2] = [
@@ -29,8 +29,8 @@ pub(super) fn can_be_built() -> bool {
         skipped("NGINX AND CHROMIUM", "apt-get install nginx chromium chromium-driver");
         return false;
     }
-    if find_program(&["npm"], &[]).is_none() || !folder().join("node_modules").is_dir() {
-        skipped("NODE AND WHAT NPM INSTALLS", "apt-get install nodejs npm && make packages");
+    if find_node().is_none() || find_program(&["npm"], &[]).is_none() || !folder().join("node_modules").is_dir() {
+        skipped(NODE, "apt-get install nodejs npm && make packages");
         return false;
     }
     true

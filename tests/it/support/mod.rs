@@ -29,7 +29,7 @@ pub(crate) use mail_server::{MailServer, Mood, Received, Tls};
 pub(crate) use nginx::Nginx;
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use process::{ServerProcess, wait_until};
-pub(crate) use programs::{find_program, free_port, skipped};
+pub(crate) use programs::{NODE, find_node, find_program, free_port, skipped};
 pub(crate) use resource_server::resource_server;
 pub(crate) use tls_postgres::TlsPostgres;
 pub(crate) use way::serving_role;

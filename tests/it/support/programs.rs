@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use claviger::config;
@@ -13,6 +14,38 @@ pub(crate) fn find_program(names: &[&str], folders: &[&str]) -> Option<PathBuf> 
         path.split(':').filter(|folder| !folder.is_empty()).chain(folders.iter().copied()).collect();
     let candidates = names.iter().flat_map(|name| folders.iter().map(move |folder| Path::new(folder).join(name)));
     candidates.into_iter().find(|program| program.is_file())
+}
+
+/// Node, if it is here and as new as the packages of the tests need it.
+pub(crate) fn find_node() -> Option<PathBuf> {
+    let node = find_program(&["node"], &[])?;
+    let said = Command::new(&node).arg("--version").output().ok()?;
+    is_new_enough(&String::from_utf8_lossy(&said.stdout)).then_some(node)
+}
+
+/// Which one that is.
+pub(crate) const NODE: &str = "NODE 20.19 OR NEWER";
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map(|number| number.parse::<u32>().ok());
+    (numbers.next().flatten(), numbers.next().flatten()) >= (Some(20), Some(19))
+}
+
+#[test]
+fn a_node_that_is_too_old_counts_as_none() {
+    for (version, expected) in [
+        ("v20.19.0\n", true),
+        ("v20.20.2\n", true),
+        ("v22.1.0\n", true),
+        ("v100.0.0", true),
+        ("v20.18.1\n", false),
+        ("v18.20.4\n", false),
+        ("v9.99.0", false),
+        ("", false),
+        ("no version", false),
+    ] {
+        assert_eq!(is_new_enough(version), expected, "{version}");
+    }
 }
 
 /// Says that the current test is left out because this machine lacks `what`, and `how` to get it. In CI that is a
