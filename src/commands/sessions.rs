@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
+use claviger::auth::operate::end_everybodys_sessions;
 use claviger::auth::sweep::Sweep;
 use claviger::config::{self, Environment, Maintenance};
 use claviger::store::Store;
@@ -11,11 +12,19 @@ use claviger::telemetry;
 
 use super::{Failure, print};
 
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+
 /// What can be done with sessions.
 #[derive(Subcommand)]
 pub(crate) enum SessionsCommand {
     /// Remove sessions and events that are older than they are kept. Servers do it by themselves.
     Sweep,
+    /// End all sessions of all accounts: everybody signs in again. For after a restore, or when a copy of tokens is about.
+    EndAll {
+        /// Yes: this cannot be undone.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) async fn sessions(
@@ -25,11 +34,12 @@ pub(crate) async fn sessions(
 ) -> Result<(), Failure> {
     match command {
         SessionsCommand::Sweep => sweep(file, environment).await,
+        SessionsCommand::EndAll { yes: false } => Err(Failure("this cannot be undone; say --yes".to_owned())),
+        SessionsCommand::EndAll { yes: true } => end_all(file, environment).await,
     }
 }
 
 async fn sweep(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
-    const REPORT_EVERY: Duration = Duration::from_secs(2);
     let Maintenance { database, sessions, events_kept, log, .. } = config::load_maintenance(file, environment)?;
     telemetry::start(&log);
     let store = Store::new(&database)?;
@@ -50,4 +60,19 @@ async fn sweep(file: Option<&Path>, environment: &Environment) -> Result<(), Fai
     });
     let removed = removed.await?;
     print(format_args!("removed {} sessions, {} events", removed.sessions, removed.events))
+}
+
+async fn end_all(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
+    let Maintenance { database, sessions, log, .. } = config::load_maintenance(file, environment)?;
+    telemetry::start(&log);
+    let store = Store::new(&database)?;
+    let mut reported = Instant::now();
+    let out = end_everybodys_sessions(&store, &sessions, |so_far| {
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            drop(print(format_args!("ended {} sessions of {} accounts so far", so_far.sessions, so_far.accounts)));
+        }
+    });
+    let out = out.await?;
+    print(format_args!("ended {} sessions of {} accounts", out.sessions, out.accounts))
 }

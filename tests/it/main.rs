@@ -20,6 +20,7 @@ mod support;
 
 mod api;
 mod architecture;
+mod backup;
 mod browser;
 mod client_address;
 mod clock;
@@ -30,6 +31,7 @@ mod console;
 mod deploy;
 mod dev;
 mod docs;
+mod failover;
 mod faults;
 mod forgery;
 mod gateways;

@@ -225,3 +225,28 @@ async fn an_account_that_is_not_there_is_told_and_nothing_is_deleted_without_a_y
     assert_eq!(app.database.number("select count(*) from users where disabled_at is null").await, 1);
     assert_eq!(app.database.number("select count(*) from events").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_of_all_accounts_end_at_once_with_an_event_each() {
+    let app = TestApp::start().await;
+    let mut accounts = Vec::new();
+    for number in 0..9 {
+        accounts.push(app.register(&format!("user{number}@example.com")).await);
+    }
+    accounts.push(app.login("user0@example.com").await);
+    accounts.pop().unwrap().logout().await;
+    accounts.push(app.login("user1@example.com").await);
+    assert!(refused(&app, &["sessions", "end-all"], "").contains("--yes"));
+
+    let said = run(&app, &["sessions", "end-all", "--yes"]);
+
+    assert_eq!(said.lines().last(), Some("ended 10 sessions of 9 accounts"));
+    for account in &accounts {
+        let answer = account.caller.refresh(&account.refresh_token).await;
+        answer.assert_problem(401, "session_ended");
+        assert_eq!(answer.body["ended_by"], "revoked");
+    }
+    let events = "select count(*) from events where kind = 'session_ended' and reason = 'revoked' and actor_id is null";
+    assert_eq!(app.database.number(events).await, 10);
+    app.login("user0@example.com").await.refresh().await;
+}

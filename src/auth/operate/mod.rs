@@ -2,6 +2,7 @@
 //! less (`auth::admin`). Each change is one transaction, with the event that tells of it.
 
 mod add;
+mod everybody;
 mod look;
 
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use crate::domain::user::{Role, User};
 use crate::store::sessions::{self, Ending};
 use crate::store::{self, Store, Transaction, events, users};
 pub use add::{NewAccount, add};
+pub use everybody::{EverybodyOut, end_everybodys_sessions};
 pub use look::{Details, Directory, find, list, look};
 
 /// What is to be another way with an account.

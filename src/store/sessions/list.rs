@@ -92,3 +92,13 @@ pub async fn find_live_role(
         [(&user_id, Type::UUID), (&id, Type::UUID), (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8)];
     query_opt(client, sql, &parameters).await?.as_ref().map(users::role).transpose()
 }
+
+/// Some of the users who have sessions that nobody ended, in order of their ids, after that one.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list_signed_in(client: &impl Statements, after: Uuid, limit: i64) -> Result<Vec<Uuid>, Error> {
+    let sql = "select distinct user_id from sessions where ended_at is null and user_id > $1 order by user_id limit $2";
+    let rows = query_all(client, sql, &[(&after, Type::UUID), (&limit, Type::INT8)]).await?;
+    rows.iter().map(|row| Ok(row.try_get("user_id")?)).collect()
+}

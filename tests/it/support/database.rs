@@ -214,12 +214,14 @@ pub(crate) async fn own_cluster(settings: &[&str]) -> Cluster {
     started.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn server_programs() -> Binaries {
+/// Where the programs of a Postgres server are.
+pub(crate) fn server_programs() -> Binaries {
     let path = config::environment().remove("PATH").unwrap_or_default();
     Binaries::find(None, &path).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn new_folder() -> PathBuf {
+/// A folder that is not there yet.
+pub(crate) fn new_folder() -> PathBuf {
     std::env::temp_dir().join(format!("claviger-test-{}", Uuid::new_v4().simple()))
 }
 

@@ -9,7 +9,7 @@ use claviger::config::PostgresUrl;
 use tempfile::TempDir;
 use tokio_postgres::config::Host;
 
-use super::{TestDatabase, find_program, free_port, wait_until};
+use super::{TestDatabase, find_program, free_port, server_account, wait_until};
 
 /// A pooler in front of one database, killed when dropped.
 pub(crate) struct PgBouncer {
@@ -51,9 +51,7 @@ impl PgBouncer {
         let file = folder.path().join("pgbouncer.ini");
         fs::write(&file, ini).unwrap();
         let mut command = Command::new(Self::program().unwrap());
-        if rustix::process::geteuid().is_root() {
-            // It refuses to be root.
-            let (uid, gid) = account("postgres").or_else(|| account("nobody")).unwrap();
+        if let Some((uid, gid)) = server_account() {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
             std::os::unix::fs::chown(&file, Some(uid), Some(gid)).unwrap();
             command.uid(uid).gid(gid);
@@ -65,13 +63,6 @@ impl PgBouncer {
         wait_until("the pooler lets us in", async || connect().await.is_ok()).await;
         pooler
     }
-}
-
-fn account(name: &str) -> Option<(u32, u32)> {
-    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
-    Some((numbers.next()?, numbers.next()?))
 }
 
 impl Drop for PgBouncer {

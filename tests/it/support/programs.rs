@@ -1,5 +1,6 @@
 //! Programs that a machine may lack, and ports for those that cannot choose one themselves.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,4 +65,17 @@ pub(crate) fn free_port() -> u16 {
     let start = 20_000 + (std::process::id() % 10_000) as u16;
     let mut candidates = std::iter::repeat_with(|| start + NEXT.fetch_add(1, Ordering::Relaxed));
     candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+/// Whom programs run as that refuse to be root; nobody else if we are not root.
+pub(crate) fn server_account() -> Option<(u32, u32)> {
+    let is_root = rustix::process::geteuid().is_root();
+    is_root.then(|| account("postgres").or_else(|| account("nobody")).expect("an account for servers"))
+}
+
+fn account(name: &str) -> Option<(u32, u32)> {
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
 }

@@ -1,0 +1,254 @@
+//! The machine of the primary goes away under load, and the standby takes over: nobody loses a session, and nothing that
+//! was answered is forgotten.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::support::{Account, Anonymous, Answer, PASSWORD, Patroni, ServerProcess, wait_until};
+
+#[tokio::test]
+async fn a_planned_switch_over_loses_no_session() {
+    let Some(cluster) = Patroni::start().await else { return };
+    let load = Load::on(&cluster).await;
+    let standby = cluster.standby().await.unwrap();
+
+    cluster.switch_over().await;
+
+    wait_until("the standby has taken over", async || cluster.nodes[standby].is("primary").await).await;
+    wait_until("the old primary is the standby", async || cluster.nodes[1 - standby].is("synchronous").await).await;
+    load.goes_on(100).await;
+    load.is_all_there("switch-over").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
+    let Some(mut cluster) = Patroni::start().await else { return };
+    let load = Load::on(&cluster).await;
+    let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
+
+    cluster.nodes[primary].kill().await;
+
+    load.goes_on(100).await;
+    assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
+    // It comes back with what it has, and follows.
+    cluster.nodes[primary].start_again();
+    wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
+    load.goes_on(100).await;
+    load.is_all_there("primary killed").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_freezes_and_wakes_up_confirms_nothing_that_is_forgotten() {
+    let Some(cluster) = Patroni::start().await else { return };
+    let load = Load::on(&cluster).await;
+    let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
+
+    cluster.nodes[primary].freeze(true);
+    load.goes_on(100).await;
+    assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
+
+    // For a moment there are two that take themselves for the primary.
+    cluster.nodes[primary].freeze(false);
+    wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
+    load.goes_on(100).await;
+    load.is_all_there("primary frozen").await;
+}
+
+/// People at work on a server.
+struct Load {
+    server: ServerProcess,
+    people: Vec<JoinHandle<Person>>,
+    enough: Arc<AtomicBool>,
+    written: Arc<Written>,
+}
+
+/// When something was written and answered.
+#[derive(Default)]
+struct Written {
+    count: AtomicUsize,
+    /// The last one, and the longest time between two.
+    last: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl Written {
+    fn add(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let (mut last, now) = (self.last.lock().unwrap(), Instant::now());
+        let longest = last.map_or(Duration::ZERO, |(before, longest)| longest.max(now - before));
+        *last = Some((now, longest));
+    }
+}
+
+impl Load {
+    /// Eight people on a server that knows both nodes, once they have written something.
+    async fn on(cluster: &Patroni) -> Self {
+        let server = ServerProcess::ready(&cluster.url, &[("CLAVIGER__THROTTLE__ENABLED", "false")]).await;
+        let (enough, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Written::default()));
+        let people = (0..8).map(|number| {
+            let person = Person::new(number, server.anonymous(), Arc::clone(&written));
+            tokio::spawn(person.live(Arc::clone(&enough)))
+        });
+        let load = Self { people: people.collect(), server, enough, written: Arc::clone(&written) };
+        load.goes_on(200).await;
+        load
+    }
+
+    /// Waits until so much more is written.
+    async fn goes_on(&self, more: usize) {
+        let until = self.written.count.load(Ordering::Relaxed) + more;
+        wait_until("things are written", async || {
+            assert!(self.people.iter().all(|person| !person.is_finished()), "somebody was let down");
+            self.written.count.load(Ordering::Relaxed) >= until
+        })
+        .await;
+    }
+
+    /// Ends the work and looks after everything that was ever confirmed.
+    async fn is_all_there(self, after: &str) {
+        self.enough.store(true, Ordering::Relaxed);
+        let (mut refreshed, mut repeated) = (0, 0);
+        for person in self.people {
+            let mut person = person.await.unwrap();
+            person.has_everything().await;
+            refreshed += person.refreshed;
+            repeated += person.repeated;
+        }
+        let longest = self.written.last.lock().unwrap().unwrap().1;
+        println!(
+            "{after}: {:.1} s without writes; {} writes, {refreshed} refreshes, {repeated} requests repeated, 0 tokens lost",
+            longest.as_secs_f64(),
+            self.written.count.load(Ordering::Relaxed),
+        );
+        assert!(!self.server.log().contains("\"ERROR\""), "{}", self.server.log());
+    }
+}
+
+/// Somebody with several devices whose clients do as docs/api.md says: they repeat what was not answered, a refresh with the
+/// same `Idempotency-Key`, and take only a 401 for an end.
+struct Person {
+    caller: Anonymous,
+    email: String,
+    written: Arc<Written>,
+    /// Signed in.
+    devices: Vec<Account>,
+    /// Refresh tokens of devices that signed out.
+    over: Vec<String>,
+    refreshed: usize,
+    repeated: usize,
+}
+
+impl Person {
+    fn new(number: usize, caller: Anonymous, written: Arc<Written>) -> Self {
+        let email = format!("person{number}@example.com");
+        Self { caller, email, written, devices: Vec::new(), over: Vec::new(), refreshed: 0, repeated: 0 }
+    }
+
+    async fn live(mut self, enough: Arc<AtomicBool>) -> Self {
+        self.register().await;
+        for turn in 0.. {
+            if enough.load(Ordering::Relaxed) {
+                break;
+            }
+            match turn % 10 {
+                4 => self.login().await,
+                9 => self.logout().await,
+                _ => self.refresh(turn % self.devices.len()).await,
+            }
+            self.look(turn % self.devices.len()).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self
+    }
+
+    /// What the service says to a request, which is repeated as long as it says 503; and whether it was.
+    async fn insist(&mut self, request: RequestBuilder) -> (Answer, bool) {
+        let mut is_repeated = false;
+        loop {
+            let asked = Instant::now();
+            let answer = self.caller.send(request.try_clone().unwrap()).await;
+            assert!(asked.elapsed() < Duration::from_secs(15), "{:?}: {answer:?}", asked.elapsed());
+            if answer.status != 503 {
+                return (answer, is_repeated);
+            }
+            answer.assert_problem(503, "database_unavailable");
+            is_repeated = true;
+            self.repeated += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn register(&mut self) {
+        let body = json!({ "email": self.email, "password": PASSWORD });
+        let (answer, is_repeated) = self.insist(self.post("register").json(&body)).await;
+        if answer.status == 409 && is_repeated {
+            return self.login().await;
+        }
+        self.signed_in(201, &answer);
+    }
+
+    async fn login(&mut self) {
+        let body = json!({ "email": self.email, "password": PASSWORD });
+        let (answer, _) = self.insist(self.post("login").json(&body)).await;
+        self.signed_in(200, &answer);
+    }
+
+    fn post(&self, call: &str) -> RequestBuilder {
+        self.caller.request(Method::POST, &format!("/api/auth/{call}"))
+    }
+
+    fn signed_in(&mut self, status: u16, answer: &Answer) {
+        assert_eq!(answer.status, status, "{answer:?}");
+        self.devices.push(Account::of(self.caller.clone(), &self.email, answer));
+        self.written.add();
+    }
+
+    async fn refresh(&mut self, device: usize) {
+        let body = json!({ "refresh_token": self.devices[device].refresh_token });
+        let request = self.post("refresh").header("idempotency-key", Uuid::new_v4().to_string()).json(&body);
+        let (answer, _) = self.insist(request).await;
+        assert_eq!(answer.status, 200, "{} is signed out: {answer:?}", self.email);
+        self.devices[device] = Account::of(self.caller.clone(), &self.email, &answer);
+        self.refreshed += 1;
+        self.written.add();
+    }
+
+    async fn logout(&mut self) {
+        let token = self.devices.remove(0).refresh_token;
+        let request = self.post("logout").json(&json!({ "refresh_token": token }));
+        let (answer, _) = self.insist(request).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+        self.over.push(token);
+        self.written.add();
+    }
+
+    async fn look(&mut self, device: usize) {
+        let token = &self.devices[device].access_token;
+        let request = self.caller.request(Method::GET, "/api/auth/me").bearer_auth(token);
+        let (answer, _) = self.insist(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body["email"], self.email);
+    }
+
+    /// Every device goes on, those that signed out stay so, and the password is still good.
+    async fn has_everything(&mut self) {
+        for device in 0..self.devices.len() {
+            self.refresh(device).await;
+            self.look(device).await;
+        }
+        for token in &self.over {
+            self.caller.refresh(token).await.assert_problem(401, "session_ended");
+        }
+        self.login().await;
+        let alive: Vec<String> = self.devices.iter().map(|device| device.session_id.clone()).collect();
+        let sessions = self.devices.last().unwrap().sessions().await;
+        let told = sessions.iter().filter(|session| session["ended_at"].is_null());
+        let told: Vec<&str> = told.map(|session| session["id"].as_str().unwrap()).collect();
+        assert!(alive.iter().all(|id| told.contains(&id.as_str())), "{alive:?} {told:?}");
+    }
+}
