@@ -8,7 +8,7 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways test-api fixtures bench sweep chaos siege fuzz lint deny fmt check image clean postgres packages
+.PHONY: help run test ways test-api fixtures bench footprint sweep chaos siege fuzz lint deny fmt check image clean postgres packages
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: postgres ## Measure how fast it is as a share of what this machine can do
 
 sweep: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep
+
+footprint: postgres ## Measure what a million users and sessions take on disk, and each call in processor time and log; takes ten minutes
+	$(CARGO) bench --locked --bench footprint
 
 chaos: postgres ## Run the fault list against real processes and print a table; takes eight minutes
 	$(CARGO) bench --locked --profile dev --bench chaos

@@ -8,7 +8,7 @@ use claviger::http::error::Code;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, TestDatabase};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -248,6 +248,18 @@ async fn every_call_and_command_that_documents_name_is_there() {
         let mut claviger = Command::new(env!("CARGO_BIN_EXE_claviger"));
         let output = claviger.args(command.split_whitespace()).arg("--help").output().unwrap();
         assert!(output.status.success(), "claviger {command}");
+    }
+}
+
+#[tokio::test]
+async fn every_query_for_operators_runs() {
+    let database = TestDatabase::private().await;
+    let documents = ["incidents", "operations"].map(|name| read(&format!("docs/{name}.md"))).concat();
+    let blocks: Vec<&str> = documents.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 6, "{}", blocks.len());
+    for block in blocks {
+        let outcome = database.client().await.batch_execute(block).await;
+        assert!(outcome.is_ok(), "{block}: {outcome:?}");
     }
 }
 

@@ -60,6 +60,25 @@ async fn a_primary_that_freezes_and_wakes_up_confirms_nothing_that_is_forgotten(
     load.is_all_there("primary frozen").await;
 }
 
+#[tokio::test]
+async fn what_was_written_while_the_standby_was_away_waits_for_the_primary_to_come_back() {
+    let Some(mut cluster) = Patroni::start().await else { return };
+    let load = Load::on(&cluster).await;
+    let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
+    cluster.nodes[standby].kill().await;
+    load.goes_on(100).await;
+    cluster.nodes[primary].kill().await;
+
+    // It has not everything that was answered, so it must not take over.
+    cluster.nodes[standby].start_again();
+    wait_until("it runs, and nobody leads", async || cluster.nodes[standby].runs_without_leader().await).await;
+
+    cluster.nodes[primary].start_again();
+    load.goes_on(100).await;
+    assert!(cluster.nodes[primary].is("primary").await, "{}", cluster.nodes[primary].log());
+    load.is_all_there("standby away, primary restarted").await;
+}
+
 /// People at work on a server.
 struct Load {
     server: ServerProcess,

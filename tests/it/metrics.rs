@@ -203,12 +203,12 @@ async fn every_query_of_the_dashboard_and_of_the_alerts_finds_data() {
 #[test]
 fn each_alert_comes_when_it_should_and_has_its_runbook() {
     let alerts = read("deploy/prometheus/alerts.yaml");
-    let (operations, cases) = (read("docs/operations.md"), read("deploy/prometheus/alerts_test.yaml"));
+    let (runbooks, cases) = (read("docs/incidents.md"), read("deploy/prometheus/alerts_test.yaml"));
     let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() >= 9, "{names:?}");
     for name in names {
-        assert!(operations.contains(&format!("\n### {name}\n")), "{name} has no runbook");
-        assert!(alerts.contains(&format!("operations.md#{}\n", name.to_lowercase())), "{name} does not lead to it");
+        assert!(runbooks.contains(&format!("\n### {name}\n")), "{name} has no runbook");
+        assert!(alerts.contains(&format!("incidents.md#{}\n", name.to_lowercase())), "{name} does not lead to it");
         assert_eq!(cases.matches(&format!("alertname: {name}\n")).count(), 2, "{name} comes, and does not");
     }
     let Some(promtool) = find_program(&["promtool"], &[]) else {

@@ -7,8 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 use super::{find_program, free_port, new_folder, server_account, server_programs, skipped, wait_until};
@@ -131,9 +133,20 @@ impl Node {
 
     /// Whether it is, as its Patroni says, `primary` or a `synchronous` standby.
     pub(crate) async fn is(&self, what: &str) -> bool {
-        let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(2)).build().unwrap();
-        let answer = client.get(format!("http://{}/{what}", self.api)).send().await;
-        answer.is_ok_and(|answer| answer.status() == 200)
+        self.ask(what).await.is_some_and(|answer| answer.status() == 200)
+    }
+
+    /// Whether its Postgres runs, and Patroni knows nobody who leads.
+    pub(crate) async fn runs_without_leader(&self) -> bool {
+        let Some(cluster) = self.ask("cluster").await else { return false };
+        let cluster: Value = cluster.json().await.unwrap_or_default();
+        let members = cluster["members"].as_array().map_or(&[][..], Vec::as_slice);
+        self.is("health").await && !members.is_empty() && members.iter().all(|member| member["role"] != "leader")
+    }
+
+    async fn ask(&self, what: &str) -> Option<reqwest::Response> {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        client.get(format!("http://{}/{what}", self.api)).send().await.ok()
     }
 
     /// A connection of the superuser.
