@@ -13,7 +13,7 @@ COPY clients/rust clients/rust
 COPY examples/resource-server examples/resource-server
 # Cargo needs to know the target by name to link statically without doing the same to its own plug-ins.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    RUSTFLAGS="-C target-feature=+crt-static" \
+    RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/claviger --remap-path-prefix=$CARGO_HOME=/cargo" \
     cargo build --release --locked --package claviger --target "$(rustc --print host-tuple)" \
     && cp target/*/release/claviger /claviger
 

@@ -8,7 +8,7 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ways test-api fixtures bench footprint sweep chaos siege fuzz lint deny fmt check image clean postgres packages
+.PHONY: help run test ways upgrade test-api fixtures bench footprint sweep chaos siege fuzz lint deny fmt check image binary clean postgres packages
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,19 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 	  [ $$way != pgbouncer ] || [ -n "$$CI" ] || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { \
 	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
 	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
+
+# The older program needs nothing but the history of this repository. What is built stays in target/upgrade; without optimisation,
+# as nothing is measured.
+upgrade: postgres ## Replace processes of the commit in tests/upgrade_from by these, and back, while people use them
+	@commit=$$(cat tests/upgrade_from); source=target/upgrade/source; \
+	git cat-file -e "$$commit^{commit}" 2>/dev/null || { \
+	  echo "SKIPPED: commit $$commit is not here; git fetch --unshallow"; \
+	  [ -z "$$CI" ] || [ "$$(git rev-parse --is-shallow-repository 2>/dev/null)" != false ]; exit; }; \
+	[ "$$(cat $$source/commit 2>/dev/null)" = "$$commit" ] || { \
+	  rm -rf $$source && mkdir -p $$source && git archive "$$commit" | tar -x -C $$source && echo "$$commit" > $$source/commit || exit 1; }; \
+	CARGO_TARGET_DIR=target/upgrade/target $(CARGO) build --locked --manifest-path $$source/Cargo.toml --package claviger --bin claviger \
+	  --config profile.dev.debug=0 --config profile.dev.opt-level=0 || exit 1; \
+	TEST_UPGRADE_FROM=$(CURDIR)/target/upgrade/target/debug/claviger $(CARGO) test --locked --test it -- upgrade:: --nocapture
 
 # Cases that each call gets at most, of each kind of caller.
 API_CASES ?= 15
@@ -85,11 +98,17 @@ deny: ## Licences, bans, sources and known vulnerabilities of the dependencies
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-check: lint deny test ways test-api ## All of the above that can fail: what CI runs
+check: lint deny test ways upgrade test-api ## All of the above that can fail: what CI runs
 
 image: ## Build the container image `claviger`
 	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found."; exit 1; }
 	$(ENGINE) build -t claviger .
+
+# Paths are left out of it, so it is the same bytes wherever it is built with the same compilers.
+binary: ## Build the program of the image, which needs nothing of the machine it runs on, and print its SHA-256
+	@target=$$(rustc --print host-tuple); \
+	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/claviger --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" \
+	  $(CARGO) build --release --locked --package claviger --target "$$target" && sha256sum "target/$$target/release/claviger"
 
 clean: ## Remove what was built, and the development database with its secrets
 	$(CARGO) clean

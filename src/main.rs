@@ -43,6 +43,9 @@ enum Command {
         /// Instead print the rights that a role needs that only serves, as SQL for the role that owns the tables.
         #[arg(long, value_name = "ROLE")]
         print_grants: Option<String>,
+        /// Afterwards give these rights to that role, too.
+        #[arg(long, value_name = "ROLE", conflicts_with = "print_grants")]
+        grant: Option<String>,
     },
     /// Say what is wrong with the configuration, or show it.
     CheckConfig,
@@ -97,8 +100,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command.as_ref().unwrap_or(&Command::Serve) {
         Command::Serve => runtime.block_on(serve(file, &environment)),
         Command::Dev { dir, postgres_bin } => runtime.block_on(dev(file, environment, dir, postgres_bin.as_deref())),
-        Command::Migrate { print_grants: Some(role) } => print(migrations::grants(role)),
-        Command::Migrate { print_grants: None } => runtime.block_on(migrate(file, &environment)),
+        Command::Migrate { print_grants: Some(role), .. } => print(migrations::grants(role)),
+        Command::Migrate { print_grants: None, grant } => {
+            runtime.block_on(migrate(file, &environment, grant.as_deref()))
+        }
         Command::CheckConfig => check_config(file, &environment),
         Command::Keys { command } => keys(command),
         Command::Import { command } => runtime.block_on(import(file, &environment, command)),

@@ -138,7 +138,9 @@ async fn prepare(database: &Database, store: &Store) -> Result<(), AppError> {
             },
             Err(MigrationError::Unreachable(cause)) => cause,
             Err(error @ MigrationError::Busy) => Box::new(error),
-            Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_))) => return Err(error.into()),
+            Err(error @ (MigrationError::Tls(_) | MigrationError::Failed(_) | MigrationError::Grant(_))) => {
+                return Err(error.into());
+            }
         };
         tracing::warn!(
             error = chain(&*reason), database = %database.url, retry_in_ms = pause.as_millis(),

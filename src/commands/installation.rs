@@ -9,7 +9,11 @@ use claviger::telemetry;
 
 use super::{Failure, print};
 
-pub(crate) async fn migrate(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
+pub(crate) async fn migrate(
+    file: Option<&Path>,
+    environment: &Environment,
+    serving_role: Option<&str>,
+) -> Result<(), Failure> {
     let Maintenance { database, log, .. } = config::load_maintenance(file, environment)?;
     telemetry::start(&log);
     let applied = migrations::migrate(&database, None).await?;
@@ -17,7 +21,10 @@ pub(crate) async fn migrate(file: Option<&Path>, environment: &Environment) -> R
         "{}: applied {applied} migration(s), now at version {}",
         database.url,
         migrations::newest_version()
-    ))
+    ))?;
+    let Some(role) = serving_role else { return Ok(()) };
+    migrations::grant(&database, role).await?;
+    print(format_args!("{role} has the rights to serve"))
 }
 
 pub(crate) fn check_config(file: Option<&Path>, environment: &Environment) -> Result<(), Failure> {

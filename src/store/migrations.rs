@@ -54,6 +54,9 @@ pub enum MigrationError {
     /// A migration failed or does not match what was applied before; trying again does not help.
     #[error("the schema cannot be migrated")]
     Failed(#[source] Box<refinery::Error>),
+    /// There is no such role, or the tables are not ours.
+    #[error("the role cannot be given its rights")]
+    Grant(#[source] tokio_postgres::Error),
 }
 
 /// The highest migration this program knows.
@@ -70,13 +73,7 @@ pub fn newest_version() -> i32 {
 /// # Errors
 /// [`MigrationError`]; a migration that fails is rolled back whole.
 pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result<usize, MigrationError> {
-    let mut config = settings.url.config.clone();
-    set_limits(&mut config, settings);
-    let connector = tls::connector(&settings.url.tls)?;
-    let connecting = tokio::time::timeout(settings.connect_timeout, hosts::connect(&config, &connector));
-    let (mut client, connection) = connecting.await.map_err(unreachable)?.map_err(unreachable)?;
-    // Ends by itself when the client is dropped, and the lock with it.
-    tokio::spawn(connection);
+    let mut client = connect(settings).await?;
     lock(&client).await?;
     let target = target.map_or(refinery::Target::Latest, refinery::Target::Version);
     let runner = migrations::runner().set_abort_missing(false).set_target(target);
@@ -99,6 +96,28 @@ pub async fn migrate(settings: &config::Database, target: Option<i32>) -> Result
         tokio::time::sleep(YIELD_AFTER).await;
     }
     Ok(applied)
+}
+
+/// Gives a role the rights of one that serves and nothing else, all or none, as the owner of the tables. One at a time, too: two
+/// would be in each other's way.
+///
+/// # Errors
+/// [`MigrationError`].
+pub async fn grant(settings: &config::Database, role: &str) -> Result<(), MigrationError> {
+    let client = connect(settings).await?;
+    lock(&client).await?;
+    client.batch_execute(&grants(role)).await.map_err(MigrationError::Grant)
+}
+
+/// A connection past any pool. It ends when the client is dropped, and a lock with it.
+async fn connect(settings: &config::Database) -> Result<Client, MigrationError> {
+    let mut config = settings.url.config.clone();
+    set_limits(&mut config, settings);
+    let connector = tls::connector(&settings.url.tls)?;
+    let connecting = tokio::time::timeout(settings.connect_timeout, hosts::connect(&config, &connector));
+    let (client, connection) = connecting.await.map_err(unreachable)?.map_err(unreachable)?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// Servers of the version before go on serving while this changes their tables, and take those in another order than it

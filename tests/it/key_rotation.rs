@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Anonymous, JWT_SECRET, REFRESH_SECRET, ServerProcess, TestDatabase, wait_until};
+use crate::support::{
+    Anonymous, Fleet, HaProxy, JWT_SECRET, Load, REFRESH_SECRET, ServerProcess, TestDatabase, behind_haproxy, skipped,
+    wait_until,
+};
 
 const NEW_JWT: &str = "p9Xb2VnQ7LrT4yKmZc8HsD1gJ6aWeU3oFi5BvN0RtEq";
 const NEW_REFRESH: &str = "uK3mPz9RtYx5VbN1cLqHsD7gJ2aFeW8oXi4TvB6nEyZ";
@@ -116,4 +120,49 @@ async fn bad_secrets_change_nothing_and_are_told() {
     fs::remove_file(folder.path().join("jwt")).unwrap();
     hang_up(&server, "secrets were not changed").await;
     assert_eq!(phone.call(Method::GET, "/api/auth/me", Value::Null).await.status, 200);
+}
+
+/// One step of a rotation, as docs/operations.md has it: the command, then SIGHUP to one process after the other.
+async fn step(fleet: &Fleet, arguments: &[&str]) {
+    let keys = Command::new(env!("CARGO_BIN_EXE_claviger")).arg("keys").args(arguments).env_clear().output().unwrap();
+    assert!(keys.status.success(), "{arguments:?}: {keys:?}");
+    for server in fleet.servers() {
+        hang_up(server, CHANGED).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_rotate_on_three_processes_under_load_and_nobody_notices() {
+    if HaProxy::program().is_none() {
+        return skipped("HAPROXY", "apt-get install haproxy");
+    }
+    let (database, folder) = (TestDatabase::migrated().await, tempfile::tempdir().unwrap());
+    write(folder.path(), JWT_SECRET, REFRESH_SECRET);
+    let files = ["jwt", "refresh"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let settings = [
+        ("JWT_SECRET", ""),
+        ("REFRESH_SECRET", ""),
+        ("JWT_SECRET_FILE", files[0].as_str()),
+        ("REFRESH_SECRET_FILE", files[1].as_str()),
+    ];
+    let fleet = Fleet::start(Path::new(env!("CARGO_BIN_EXE_claviger")), 3, &database.url, &settings).await;
+    let (_haproxy, address) = behind_haproxy(&fleet).await;
+    let load = Load::start(address).await;
+
+    for file in &files {
+        step(&fleet, &["add", file]).await;
+        load.goes_on().await;
+        let list = fs::read_to_string(file).unwrap();
+        let added = list.trim().rsplit(',').next().unwrap().split(':').next().unwrap();
+        step(&fleet, &["promote", file, added]).await;
+        // Everybody has tokens of the new one now.
+        load.goes_on().await;
+        step(&fleet, &["drop", file, "first"]).await;
+        load.goes_on().await;
+    }
+
+    let [jwt, refresh] = files.map(|file| fs::read_to_string(file).unwrap());
+    assert!(!jwt.contains(JWT_SECRET) && !refresh.contains(REFRESH_SECRET));
+    let outcome = load.end().await;
+    assert!(outcome.failed.is_empty() && outcome.lost.is_empty(), "{outcome}");
 }

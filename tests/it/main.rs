@@ -56,5 +56,6 @@ mod spa;
 mod sweep;
 mod throttle;
 mod tls;
+mod upgrade;
 mod verifier;
 mod web_client;

@@ -1,5 +1,6 @@
 //! A role that only serves: it can do its work and cannot rewrite what happened.
 
+use std::process::Command;
 use std::time::Duration;
 
 use claviger::auth::sweep::{Removed, Sweep};
@@ -8,7 +9,7 @@ use claviger::store::Store;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{PASSWORD, TestApp, TestDatabase, delete, environment, serving_role};
+use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, delete, environment, serving_role};
 
 /// An app whose role has the documented rights and no others; the database's name in its name keeps runs apart.
 async fn start() -> (TestApp, String) {
@@ -89,4 +90,30 @@ async fn the_trail_can_be_added_to_and_not_rewritten() {
     }
     drop(client);
     finish(app, &role).await;
+}
+
+#[tokio::test]
+async fn an_operator_migrates_and_gives_the_rights_by_one_command() {
+    let database = TestDatabase::empty().await;
+    let role = format!("{}_serving", database.name);
+    let migrate = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        command.args(["migrate", "--grant", &role]).env_clear().env("DATABASE_URL", &database.url).output().unwrap()
+    };
+    let refused = migrate();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("the role cannot be given its rights"), "{refused:?}");
+    assert!(said.contains("does not exist"), "{refused:?}");
+
+    database.execute(&format!("create role {role} login password 'serving'")).await;
+    for _ in 0..2 {
+        let granted = migrate();
+        assert!(granted.status.success(), "{granted:?}");
+    }
+
+    let url = database.url_as(&role, "serving");
+    let server = ServerProcess::ready(&url, &[("CLAVIGER__DATABASE__MIGRATE", "false")]).await;
+    server.anonymous().register("ada@example.com").await.refresh().await;
+    drop(server);
+    database.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }

@@ -7,7 +7,10 @@ mod client;
 pub(crate) mod contract;
 mod database;
 mod dice;
+mod fleet;
 mod gate;
+mod haproxy;
+mod load;
 mod lossy;
 mod mail_server;
 mod nginx;
@@ -24,7 +27,10 @@ pub(crate) use browser::{Browser, ENTER, TAB};
 pub(crate) use client::Program;
 pub(crate) use database::{RestartableCluster, TestDatabase, new_folder, own_cluster, server_programs};
 pub(crate) use dice::Dice;
+pub(crate) use fleet::{ComposeNginx, Fleet, behind_haproxy, behind_haproxy_with};
 pub(crate) use gate::Gate;
+pub(crate) use haproxy::HaProxy;
+pub(crate) use load::{Load, Outcome};
 pub(crate) use lossy::LossyProxy;
 pub(crate) use mail_server::{MailServer, Mood, Received, Tls};
 pub(crate) use nginx::Nginx;
@@ -37,6 +43,7 @@ pub(crate) use tls_postgres::TlsPostgres;
 pub(crate) use way::serving_role;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use claviger::auth::operate::{self, AccountChange};
 use claviger::config::{self, Environment};
@@ -63,6 +70,12 @@ pub(crate) async fn operate(store: &Store, email: &str, change: AccountChange) -
 /// Deletes an account as an operator does; says whether there was one.
 pub(crate) async fn delete(store: &Store, id: Uuid) -> bool {
     operate::delete(store, id).await.unwrap()
+}
+
+/// A file of the repository.
+pub(crate) fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The environment of a server under test: cheap hashes, one thread, any port.

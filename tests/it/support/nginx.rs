@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::CertifiedKey;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{find_program, wait_until};
 
 /// What a distribution has in its nginx.conf, but with every file in a folder of the test's own, so that any user can
-/// run it. One process without workers: whoever kills it has killed all of it, and it never changes its user.
+/// run it. One process without workers, which never changes its user.
 const NGINX_CONF: &str = "
 daemon off;
 master_process off;
@@ -28,7 +29,7 @@ http {
 }
 ";
 
-/// An nginx process, killed when dropped.
+/// An nginx process, ended when dropped.
 pub(crate) struct Nginx {
     process: Child,
     folder: TempDir,
@@ -56,8 +57,24 @@ impl Nginx {
         Self::start_in(folder, &format!("{tls}{conf}")).await
     }
 
+    /// The same in this folder, with a worker beside its master as everywhere in production, so that it can be reloaded.
+    pub(crate) async fn start_reloadable(folder: TempDir, conf: &str) -> Self {
+        let main = NGINX_CONF.replace("master_process off;", "user root;\nworker_processes 1;");
+        Self::run(folder, &main, conf).await
+    }
+
+    /// Goes by this from now on; those who are connected are served to the end by what was before.
+    pub(crate) fn reload(&self, conf: &str) {
+        fs::write(self.folder.path().join("servers.conf"), conf).unwrap();
+        kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
+    }
+
     async fn start_in(folder: TempDir, conf: &str) -> Self {
-        fs::write(folder.path().join("nginx.conf"), NGINX_CONF).unwrap();
+        Self::run(folder, NGINX_CONF, conf).await
+    }
+
+    async fn run(folder: TempDir, main: &str, conf: &str) -> Self {
+        fs::write(folder.path().join("nginx.conf"), main).unwrap();
         fs::write(folder.path().join("servers.conf"), conf).unwrap();
         let process = Command::new(Self::program().unwrap())
             .arg("-p")
@@ -88,7 +105,8 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        drop(self.process.kill());
+        // Unlike SIGKILL this ends workers, too.
+        let _ended = kill_process(Pid::from_child(&self.process), Signal::TERM);
         drop(self.process.wait());
     }
 }

@@ -9,7 +9,7 @@ use claviger::config::PostgresUrl;
 use tempfile::TempDir;
 use tokio_postgres::config::Host;
 
-use super::{TestDatabase, find_program, free_port, server_account, wait_until};
+use super::{TestDatabase, find_program, free_port, read, server_account, wait_until};
 
 /// A pooler in front of one database, killed when dropped.
 pub(crate) struct PgBouncer {
@@ -35,34 +35,66 @@ impl PgBouncer {
     /// Starts one that gives its clients a few connections by turns, and waits until it lets somebody in.
     pub(crate) async fn before(database: &TestDatabase) -> Self {
         let config = PostgresUrl::parse(&database.url).unwrap().config;
-        let host = match &config.get_hosts()[0] {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(folder) => folder.display().to_string(),
-        };
-        let (port, user) = (config.get_ports()[0], config.get_user().unwrap());
+        let user = config.get_user().unwrap();
         let password = config.get_password().map(|word| format!("password={}", String::from_utf8_lossy(word)));
-        let password = password.unwrap_or_default();
-        let (folder, listen_port) = (tempfile::tempdir().unwrap(), free_port());
+        let server = format!("{} user={user} {}", server(&database.url), password.unwrap_or_default());
+        let port = free_port();
         let ini = format!(
-            "[databases]\n* = host={host} port={port} user={user} {password}\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listen_port}\nunix_socket_dir =\nauth_type = any\n\
+            "[databases]\n* = {server}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 500\n"
         );
-        let file = folder.path().join("pgbouncer.ini");
-        fs::write(&file, ini).unwrap();
+        let url = format!("postgres://{user}@127.0.0.1:{port}/{}", database.name);
+        Self::start(&[("pgbouncer.ini", &ini)], url).await
+    }
+
+    /// Starts the one of deploy/compose, with this role's password in its list, before the database of this URL.
+    pub(crate) async fn of_compose(database: &TestDatabase, url: &str) -> Self {
+        let config = PostgresUrl::parse(url).unwrap().config;
+        let (role, port) = (config.get_user().unwrap(), free_port());
+        let password = String::from_utf8_lossy(config.get_password().unwrap()).into_owned();
+        let ini = read("deploy/compose/pgbouncer/pgbouncer.ini")
+            .replace("claviger = host=postgres port=5432", &format!("{} = {}", database.name, server(url)))
+            .replace("listen_addr = *", "listen_addr = 127.0.0.1")
+            .replace("listen_port = 6432", &format!("listen_port = {port}"))
+            .replace("/secrets/userlist.txt", "userlist.txt");
+        // An older one stops at what it does not know.
+        let known = |line: &&str| Self::knows_prepared_statements() || !line.starts_with("max_prepared_statements");
+        let ini: Vec<&str> = ini.lines().filter(known).collect();
+        let users = format!("\"{role}\" \"{password}\"\n");
+        let url = format!("postgres://{role}:{password}@127.0.0.1:{port}/{}", database.name);
+        Self::start(&[("pgbouncer.ini", &ini.join("\n")), ("userlist.txt", &users)], url).await
+    }
+
+    async fn start(files: &[(&str, &str)], url: String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
         let mut command = Command::new(Self::program().unwrap());
         if let Some((uid, gid)) = server_account() {
-            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
-            std::os::unix::fs::chown(&file, Some(uid), Some(gid)).unwrap();
+            let files = files.iter().map(|(name, _)| folder.path().join(name));
+            for path in files.chain([folder.path().to_owned()]) {
+                std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+            }
             command.uid(uid).gid(gid);
         }
-        let process = command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let url = format!("postgres://{user}@127.0.0.1:{listen_port}/{}", database.name);
-        let pooler = Self { process, _folder: folder, url };
+        command.arg("pgbouncer.ini").current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let pooler = Self { process: command.spawn().unwrap(), _folder: folder, url };
         let connect = || async { PostgresUrl::parse(&pooler.url).unwrap().config.connect(tokio_postgres::NoTls).await };
         wait_until("the pooler lets us in", async || connect().await.is_ok()).await;
         pooler
     }
+}
+
+/// Where the server is that this URL leads to, in the pooler's words.
+fn server(url: &str) -> String {
+    let config = PostgresUrl::parse(url).unwrap().config;
+    let host = match &config.get_hosts()[0] {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    };
+    format!("host={host} port={}", config.get_ports()[0])
 }
 
 impl Drop for PgBouncer {
