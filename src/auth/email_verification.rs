@@ -61,7 +61,7 @@ impl Auth {
                 }
             };
             let before = users::find(transaction, user_id).await?;
-            users::verify_email(transaction, user_id, &found.email).await?;
+            users::change_email(transaction, user_id, &found.current_email, &found.email).await?;
             verifications::delete_all(transaction, user_id, spent).await?;
             let event = Event::of_account(kind, user_id);
             events::insert(transaction, &event, sender).await?;

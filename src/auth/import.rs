@@ -15,5 +15,5 @@ pub const BATCH: usize = 1_000;
 /// [`Error::DatabaseUnavailable`].
 pub async fn add(store: &Store, users: &[ImportedUser]) -> Result<Vec<(usize, Standing)>, Error> {
     // No log line for each: they would be millions, and the events are in the table.
-    Ok(store.run(async |client| imports::insert(client, users).await).await?)
+    Ok(store.transaction(async |transaction| imports::insert(transaction, users).await).await?)
 }

@@ -203,6 +203,15 @@ impl From<store::Error> for Error {
     }
 }
 
+/// What was made for an address, unless that was taken: before, or at the same moment.
+fn unless_taken<T>(made: Result<Option<T>, store::Error>) -> Result<T, Error> {
+    match made {
+        Ok(Some(made)) => Ok(made),
+        Ok(None) | Err(store::Error::Taken(_)) => Err(Error::EmailTaken),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Error {
     fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())

@@ -72,9 +72,11 @@ impl Auth {
             // Whoever waits here with the same token does not find it any more.
             users::lock(transaction, user_id).await?;
             let found = verifications::find(transaction, &token).await?;
-            let Some(found) = found.filter(|found| found.purpose == Purpose::ResetPassword) else { return Ok(None) };
+            if found.is_none_or(|found| found.purpose != Purpose::ResetPassword) {
+                return Ok(None);
+            }
             users::set_password(transaction, user_id, &hash).await?;
-            users::verify_email(transaction, user_id, &found.email).await?;
+            users::verify_email(transaction, user_id).await?;
             call_off(transaction, user_id).await?;
             verifications::delete_all(transaction, user_id, &[Purpose::VerifyEmail]).await?;
             let ended = sessions::end_all(transaction, None, ending, &self.sessions).await?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::tell;
 use super::throttle::{Lane, counted};
-use super::{Auth, Error, SignedIn, checked, given};
+use super::{Auth, Error, SignedIn, checked, given, unless_taken};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
 use crate::domain::mail::MailKind;
@@ -83,11 +83,11 @@ impl Auth {
                 self.notify(transaction, MailKind::VerifyEmail, user_id, sender).await?;
                 Ok(made)
             });
-            making.await?
+            making.await
         } else {
-            self.store.run(async |client| sessions::insert_with_user(client, user, &session, policy).await).await?
+            self.store.run(async |client| sessions::insert_with_user(client, user, &session, policy).await).await
         };
-        let (user, session) = made.ok_or(Error::EmailTaken)?;
+        let (user, session) = unless_taken(made)?;
         self.mails_queued();
         tell(&Event::of_session(Kind::Registered, user.id, session.id), sender);
         Ok(Registered::SignedIn(SignedIn { user, tokens: keys.tokens(session, &token)? }))
@@ -102,7 +102,7 @@ impl Auth {
             self.notify(transaction, MailKind::VerifyEmail, user.id, sender).await?;
             Ok(Some(user))
         });
-        let user = adding.await?.ok_or(Error::EmailTaken)?;
+        let user = unless_taken(adding.await)?;
         self.mails_queued();
         tell(&event, sender);
         Ok(user)

@@ -9,9 +9,8 @@ use crate::domain::session::SessionPolicy;
 use crate::domain::statistics::{Day, Statistics, UserCounts};
 use crate::store::Store;
 use crate::store::statistics::{self, Happened};
+use crate::store::walk;
 
-/// Pages of a table for one statement: 64 MB, which a slow disk reads within the limit on a statement.
-const PAGES: i64 = 8 * 1024;
 const DAYS: u64 = 30;
 const DAY: Duration = Duration::from_hours(24);
 
@@ -23,16 +22,17 @@ const DAY: Duration = Duration::from_hours(24);
 pub async fn statistics(store: &Store, policy: &SessionPolicy, events_kept: Duration) -> Result<Statistics, Error> {
     let now = store.run(async |client| statistics::get_time(client).await).await?.to_offset(UtcOffset::UTC);
     let mut users = UserCounts::default();
-    let mut next = Some(0);
+    let begin = store.run(async |client| walk::begin(client).await).await?;
+    let mut next = Some(begin);
     while let Some(from) = next {
-        let part = store.run(async |client| statistics::count_users(client, from, PAGES).await).await?;
+        let part = store.run(async |client| statistics::count_users(client, from).await).await?;
         users += part.counts;
         next = part.next;
     }
     let mut live_sessions = 0;
-    let mut next = Some(0);
+    let mut next = Some(begin);
     while let Some(from) = next {
-        let part = store.run(async |client| statistics::count_live_sessions(client, from, PAGES, policy).await).await?;
+        let part = store.run(async |client| statistics::count_live_sessions(client, from, policy).await).await?;
         live_sessions += part.counts;
         next = part.next;
     }

@@ -7,10 +7,8 @@ use utoipa::ToSchema;
 
 use super::Error;
 use crate::domain::session::SessionPolicy;
-use crate::store::{Store, deleted_users, events, sessions, throttles, turns, verifications};
+use crate::store::{Store, deleted_users, events, sessions, throttles, turns, verifications, walk};
 
-/// Pages of sessions in one step: a millisecond or two of work, and the locks of a few hundred rows.
-const PAGES: i64 = 16;
 /// Rows of other tables in one step.
 const ROWS: i64 = 1_000;
 
@@ -78,9 +76,9 @@ impl Sweep {
         while rested(store.run(async |client| deleted_users::sweep(client, kept, ROWS).await)).await? == ROWS
             && started.elapsed() < limit
         {}
-        let mut next = Some(0);
+        let mut next = Some(store.run(async |client| walk::begin(client).await).await?);
         while let Some(from) = next.filter(|_| started.elapsed() < limit) {
-            let step = async |client: &mut _| sessions::sweep(client, from, PAGES, &self.sessions).await;
+            let step = async |client: &mut _| sessions::sweep(client, from, &self.sessions).await;
             let swept = rested(store.run(step)).await?;
             removed.sessions += swept.removed;
             next = swept.next;

@@ -1,5 +1,6 @@
 -- What a role needs that serves and does not migrate. Run as the owner of the tables.
 grant select, insert, update, delete on users to $role;
+grant select, insert, update, delete on addresses to $role;
 grant select, insert, update, delete on deleted_users to $role;
 grant select, insert, update, delete on sessions to $role;
 -- Reads and adds. Deletes only what is older than a week, by the policies of the table, and changes nothing.

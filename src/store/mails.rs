@@ -43,11 +43,15 @@ pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), 
     query_opt(client, sql, &parameters).await.map(drop)
 }
 
-/// Whether the user `u` is to be told of one more thing: whoever has the password can make the same happen again and again, and
-/// all mails share one queue. What happened is in the events in any case.
-pub(super) const WITHIN_REASON: &str = "(select count(*) from events e
-    where e.user_id = u.id and e.occurred_at > clock_timestamp() - interval '1 hour'
-      and e.kind in ('password_changed', 'password_reset', 'refresh_token_replayed')) <= 20";
+/// Whether the user, named by a parameter, is to be told of one more thing: whoever has the password can make the same happen
+/// again and again, and all mails share one queue. What happened is in the events in any case.
+pub(super) fn within_reason(user: &str) -> String {
+    format!(
+        "(select count(*) from events
+          where user_id = {user} and occurred_at > clock_timestamp() - interval '1 hour'
+            and kind in ('password_changed', 'password_reset', 'refresh_token_replayed')) <= 20"
+    )
+}
 
 /// Queues a notice to the address that an account has at this moment; nothing if there is no such account, if the address never
 /// was shown to be its owner's (it may be a stranger's, whom only the mail that finds that out may reach), or if there were too
@@ -64,8 +68,9 @@ pub async fn insert_notice(
 ) -> Result<(), Error> {
     let sql = format!(
         "insert into mails (id, kind, recipient, user_id, details)
-         select $1, $2, email, id, $4 from users u
-         where id = $3 and (email_verified_at is not null or $5) and {WITHIN_REASON}"
+         select $1, $2, email, id, $4 from users
+         where id = $3 and (email_verified_at is not null or $5) and {}",
+        within_reason("$3")
     );
     let details = serde_json::to_value(details).map_err(|error| Error::Bug(error.into()))?;
     let verifies = kind == MailKind::VerifyEmail;

@@ -2,6 +2,7 @@
 //!
 //! Every call is bounded in time here, also when Postgres is frozen and enforces nothing itself.
 
+mod addresses;
 pub mod clients;
 pub mod deleted_users;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod tls;
 pub mod turns;
 pub mod users;
 pub mod verifications;
+pub mod walk;
 
 use std::pin::Pin;
 use std::sync::Arc;

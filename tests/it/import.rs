@@ -233,7 +233,7 @@ async fn an_import_that_was_killed_goes_on_and_makes_each_account_once() {
     let (_folder, path) = file("users.csv", format!("email,full_name\n{csv}"));
     let path = path.to_str().unwrap();
     for signal in [Signal::KILL, Signal::INT] {
-        database.execute("truncate users, events cascade").await;
+        database.execute("truncate users, addresses, events cascade").await;
         // Held up in its second batch.
         let mut other = database.client().await;
         let holder = other.transaction().await.unwrap();

@@ -118,6 +118,7 @@ async fn every_constraint_has_a_name_that_code_can_rely_on() {
     assert_eq!(
         names,
         [
+            "addresses_pkey",
             "clients_name_key",
             "clients_pkey",
             "clients_secret_hash_check",

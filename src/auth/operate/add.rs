@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::auth::Error;
 use crate::auth::events::tell;
+use crate::auth::{Error, unless_taken};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
 use crate::domain::password::PasswordHash;
@@ -49,7 +49,7 @@ pub async fn add(store: &Store, account: &NewAccount) -> Result<User, Error> {
         }
         Ok(user)
     });
-    let user = adding.await?.ok_or(Error::EmailTaken)?;
+    let user = unless_taken(adding.await)?;
     tell(&event, sender);
     Ok(user)
 }

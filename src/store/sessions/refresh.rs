@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
 use crate::store::events::RECORD;
-use crate::store::mails::WITHIN_REASON;
+use crate::store::mails::within_reason;
 use crate::store::{Error, Statements, query_opt, users};
 
 /// A genuine refresh token as a client presents it.
@@ -63,16 +63,19 @@ impl Refreshed {
     }
 }
 
-// `now` is read after the lock was granted, once, so that every comparison and every column agree.
+// `now` is read after the lock was granted, once, so that every comparison and every column agree. Each part that reads or
+// writes a table names the user by $1, and so goes to one place where tables are distributed.
 static STATEMENT: LazyLock<String> = LazyLock::new(|| statement("null::jsonb"));
 static STATEMENT_WITH_PROFILE: LazyLock<String> = LazyLock::new(|| statement("u.profile"));
 
 fn statement(profile: &str) -> String {
+    let within_reason = within_reason("$1");
     format!(
         "with current as (
           select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
                  s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at,
-                 u.email_verified_at is not null as verified, {profile} as profile
+                 u.email_verified_at is not null as verified, {profile} as profile,
+                 case when s.generation > $3 then {within_reason} end as may_be_told
           from sessions s join users u on u.id = s.user_id
           where s.user_id = $1 and s.id = $2
           for update of s
@@ -105,7 +108,7 @@ fn statement(profile: &str) -> String {
             ended_by         = case d.verdict when 'replay' then 'replayed' end,
             ended_ip_address = case d.verdict when 'replay' then $11 end
           from decided d
-          where t.user_id = d.user_id and t.id = d.id and d.verdict in ('rotate', 'replay')
+          where t.user_id = $1 and t.id = $2 and d.verdict in ('rotate', 'replay')
         ), recorded as (
           {RECORD} select user_id, id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
           from decided where verdict = 'replay'
@@ -113,8 +116,7 @@ fn statement(profile: &str) -> String {
           insert into mails (id, kind, recipient, user_id, details)
           select gen_random_uuid(), 'session_replayed', email, user_id,
                  jsonb_strip_nulls(jsonb_build_object('ip_address', host($11), 'device', device))
-          from decided where verdict = 'replay' and $13 and verified
-            and (select {WITHIN_REASON} from users u where u.id = decided.user_id)
+          from decided where verdict = 'replay' and $13 and verified and may_be_told
         )
         select verdict, user_id, id, email, role, profile, created_at, secret_hash, now,
                least(expires_at, case verdict when 'rotate' then now else rotated_at end

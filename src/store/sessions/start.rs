@@ -10,6 +10,7 @@ use crate::domain::profile::Profile;
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::{LiveSession, Sender, SessionPolicy};
 use crate::domain::user::{Line, User};
+use crate::store::addresses::CLAIMED;
 use crate::store::events::RECORD;
 use crate::store::users::{self, COLUMNS, Credentials};
 use crate::store::{Error, Parameter, Statements, query_opt};
@@ -45,16 +46,21 @@ pub struct NewUser<'a> {
 /// Makes a user and its first session in one statement; none if the address is taken.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Taken`] also says that the address is.
 pub async fn insert_with_user(
     client: &impl Statements,
     user: NewUser<'_>,
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
-    let sign_in = "insert into users (id, email, password_hash, full_name, profile, created_at, updated_at, last_login_at)
-                   select $8, $9, $10, $11, $12, made_at, made_at, made_at from (select clock_timestamp() as made_at) clock
-                   on conflict (email) do nothing";
+    let sign_in = format!(
+        "made as (
+           insert into users (id, email, password_hash, full_name, profile, created_at, updated_at, last_login_at)
+           select $8, $9, $10, $11, $12, made_at, made_at, made_at from (select clock_timestamp() as made_at) clock
+           on conflict do nothing
+           returning {COLUMNS}
+         ), {CLAIMED}, signed_in as (select made.*, created_at as now from made)"
+    );
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
         (&user.email.as_str(), Type::TEXT),
@@ -62,14 +68,14 @@ pub async fn insert_with_user(
         (&user.full_name.map(Line::as_str), Type::TEXT),
         (&user.profile.into_json(), Type::JSONB),
     ];
-    start(client, "registered", sign_in, &parameters, session, policy).await
+    start(client, "registered", &sign_in, &parameters, session, policy).await
 }
 
 /// Starts a session for a user whose password was just verified; none if the password changed, or the account was
 /// disabled or deleted, while the slow verification ran.
 ///
-/// The update locks the user's row and looks at its newest version, so a password change is either seen here or sees
-/// this session and ends it.
+/// The user's row is locked, and its newest version looked at, so a password change is either seen here or sees this session
+/// and ends it.
 ///
 /// # Errors
 /// [`Error`].
@@ -80,19 +86,28 @@ pub async fn insert(
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
-    let sign_in = "update users
-                   set last_login_at = clock_timestamp(), password_hash = coalesce($10, password_hash)
-                   where id = $8 and password_hash = $9 and disabled_at is null";
+    // `now` is read when the row has been locked: whoever waited for a logout everywhere starts after it.
+    let sign_in = format!(
+        "locked as (
+           select id as user_id from users where id = $8 and password_hash = $9 and disabled_at is null for no key update
+         ), timed as (
+           select user_id, clock_timestamp() as now from locked
+         ), signed_in as (
+           update users set last_login_at = now, password_hash = coalesce($10, password_hash)
+           from timed where id = $8 and id = user_id
+           returning {COLUMNS}, now
+         )"
+    );
     let parameters: [Parameter<'_>; 3] = [
         (&verified.user_id, Type::UUID),
         (&verified.password_hash.as_stored(), Type::TEXT),
         (&rehashed.map(PasswordHash::as_stored), Type::TEXT),
     ];
-    start(client, "logged_in", sign_in, &parameters, session, policy).await
+    start(client, "logged_in", &sign_in, &parameters, session, policy).await
 }
 
-/// One statement that signs a user in, by `sign_in` with its parameters from $8 on, starts the session, and records both
-/// as one event of `kind`.
+/// One statement that signs a user in, by the parts `sign_in` with their parameters from $8 on, of which `signed_in` gives
+/// the user and the time; starts the session; and records both as one event of `kind`.
 async fn start(
     client: &impl Statements,
     kind: &str,
@@ -101,9 +116,8 @@ async fn start(
     session: &NewSession<'_>,
     policy: &SessionPolicy,
 ) -> Result<Option<(User, LiveSession)>, Error> {
-    // `now` is read when the user's row has been locked: whoever waited for a logout everywhere starts after it.
     let sql = format!(
-        "with signed_in as ({sign_in} returning {COLUMNS}, clock_timestamp() as now),
+        "with {sign_in},
          started as (
            insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, user_agent, ip_address,
                                  label)

@@ -32,7 +32,8 @@ pub async fn list(
     limit: i64,
     looked_at: i64,
 ) -> Result<Listed, Error> {
-    // The last row that was looked at is there in any case, to say how far this came.
+    // The last row that was looked at is there in any case, to say how far this came. An array of ids rather than a join: where
+    // tables are distributed, a join with what was put together fetches all that it is with.
     let sql = format!(
         "with part as (
            select id as part_id, created_at as part_created_at,
@@ -51,7 +52,8 @@ pub async fn list(
          )
          select l.part_id as last_id, l.part_created_at as last_created_at, l.is_full,
                 s.part_id is not null as is_shown, {COLUMNS}
-         from last l left join shown s on true left join users on users.id = s.part_id
+         from last l left join shown s on true
+           left join (select {COLUMNS} from users where id = any (array(select part_id from shown))) u on u.id = s.part_id
          order by s.part_created_at desc, s.part_id desc"
     );
     let parameters: [Parameter<'_>; 7] = [

@@ -3,11 +3,12 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{COLUMNS, from_row};
+use super::{COLUMNS, from_row, lock};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::user::{Line, Role, User};
-use crate::store::{Error, Parameter, Statements, Transaction, query_all, query_opt};
+use crate::store::addresses::{self, CLAIMED};
+use crate::store::{Error, Parameter, Statements, Transaction, query_opt};
 
 /// A user whom an operator makes.
 #[derive(Debug)]
@@ -29,13 +30,16 @@ pub struct AddedUser<'a> {
 /// Makes a user; none if the address is taken.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Taken`] also says that the address is.
 pub async fn insert(client: &impl Statements, user: &AddedUser<'_>) -> Result<Option<User>, Error> {
     let sql = format!(
-        "insert into users (id, email, password_hash, full_name, role, email_verified_at)
-         values ($1, $2, $3, $4, $5, case when $6 then clock_timestamp() end)
-         on conflict (email) do nothing
-         returning {COLUMNS}"
+        "with made as (
+           insert into users (id, email, password_hash, full_name, role, email_verified_at)
+           values ($1, $2, $3, $4, $5, case when $6 then clock_timestamp() end)
+           on conflict do nothing
+           returning {COLUMNS}
+         ), {CLAIMED}
+         select {COLUMNS} from made"
     );
     let parameters: [Parameter<'_>; 6] = [
         (&user.id, Type::UUID),
@@ -54,8 +58,13 @@ pub async fn insert(client: &impl Statements, user: &AddedUser<'_>) -> Result<Op
 /// # Errors
 /// [`Error`].
 pub async fn lock_all(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<(), Error> {
-    let sql = "select true from users where id = any($1) order by id for no key update";
-    query_all(transaction, sql, &[(&ids, Type::UUID_ARRAY)]).await.map(drop)
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    // One by one: they may be in different places.
+    for id in ids {
+        lock(transaction, id).await?;
+    }
+    Ok(())
 }
 
 /// Closes or opens an account. Closing belongs in one transaction with `sessions::end_all`: a refresh that waits for a
@@ -64,8 +73,9 @@ pub async fn lock_all(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<(),
 /// # Errors
 /// [`Error`].
 pub async fn set_disabled(transaction: &Transaction<'_>, id: Uuid, disabled: bool) -> Result<(), Error> {
-    let sql = "update users set updated_at = clock_timestamp(), \
-               disabled_at = case when $2 then coalesce(disabled_at, clock_timestamp()) end where id = $1";
+    let sql = "with clock as (select clock_timestamp() as now)
+               update users set updated_at = now, disabled_at = case when $2 then coalesce(disabled_at, now) end
+               from clock where id = $1";
     query_opt(transaction, sql, &[(&id, Type::UUID), (&disabled, Type::BOOL)]).await.map(drop)
 }
 
@@ -74,7 +84,7 @@ pub async fn set_disabled(transaction: &Transaction<'_>, id: Uuid, disabled: boo
 /// # Errors
 /// [`Error`].
 pub async fn set_role(transaction: &Transaction<'_>, id: Uuid, role: Role) -> Result<(), Error> {
-    let sql = "update users set role = $2, updated_at = clock_timestamp() where id = $1";
+    let sql = "update users set role = $2, updated_at = statement_timestamp() where id = $1";
     query_opt(transaction, sql, &[(&id, Type::UUID), (&role.as_str(), Type::TEXT)]).await.map(drop)
 }
 
@@ -83,6 +93,8 @@ pub async fn set_role(transaction: &Transaction<'_>, id: Uuid, role: Role) -> Re
 /// # Errors
 /// [`Error`].
 pub async fn delete(transaction: &Transaction<'_>, id: Uuid) -> Result<bool, Error> {
-    let row = query_opt(transaction, "delete from users where id = $1 returning true", &[(&id, Type::UUID)]).await?;
-    Ok(row.is_some())
+    let row = query_opt(transaction, "delete from users where id = $1 returning email", &[(&id, Type::UUID)]).await?;
+    let Some(row) = row else { return Ok(false) };
+    addresses::release(transaction, row.try_get("email")?, id).await?;
+    Ok(true)
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::addresses::{self, CLAIMED};
 use super::{Error, Parameter, Statements, Transaction, query_one, query_opt};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
@@ -44,7 +45,7 @@ pub struct Visitor {
     pub token: Option<(Uuid, u32)>,
 }
 
-/// The stored credentials behind an address.
+/// The stored credentials behind an address. What nobody has takes the same two statements, and the same time.
 ///
 /// # Errors
 /// [`Error`].
@@ -56,6 +57,7 @@ pub async fn find_credentials(
 ) -> Result<Option<Credentials>, Error> {
     // A device may hold the current token, or the one before it if it has lost an answer. Whoever shows an older one has
     // found it somewhere.
+    let owner = addresses::find_owner(client, email.as_str()).await?.unwrap_or_else(Uuid::new_v4);
     let (session_id, generation) = visitor.token.unzip();
     let generation = generation.map(i64::from);
     let sql = "select u.id, u.password_hash, u.disabled_at is not null as disabled,
@@ -65,14 +67,15 @@ pub async fn find_credentials(
                from users u
                left join sessions s on s.user_id = u.id and s.ended_at is null
                  and least(s.expires_at, s.rotated_at + $4 * interval '1 second') > clock_timestamp()
-               where u.email = $1
+               where u.id = $6 and u.email = $1
                group by u.id";
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 6] = [
         (&email.as_str(), Type::TEXT),
         (&session_id, Type::UUID),
         (&network(visitor.address).to_string(), Type::TEXT),
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
         (&generation, Type::INT8),
+        (&owner, Type::UUID),
     ];
     let row = query_opt(client, sql, &parameters).await?;
     row.map(|row| {
@@ -126,7 +129,7 @@ pub async fn find_password_hash(client: &impl Statements, id: Uuid) -> Result<Op
 /// # Errors
 /// [`Error`].
 pub async fn set_password(transaction: &Transaction<'_>, id: Uuid, hash: &PasswordHash) -> Result<(), Error> {
-    let sql = "update users set password_hash = $2, updated_at = clock_timestamp() where id = $1";
+    let sql = "update users set password_hash = $2, updated_at = statement_timestamp() where id = $1";
     let parameters: [Parameter<'_>; 2] = [(&id, Type::UUID), (&hash.as_stored(), Type::TEXT)];
     query_opt(transaction, sql, &parameters).await.map(drop)
 }
@@ -142,7 +145,7 @@ pub async fn describe(
     profile: Option<Profile>,
 ) -> Result<User, Error> {
     let sql = format!(
-        "update users set full_name = $2, profile = coalesce($3, profile), updated_at = clock_timestamp() where id = $1 returning {COLUMNS}"
+        "update users set full_name = $2, profile = coalesce($3, profile), updated_at = statement_timestamp() where id = $1 returning {COLUMNS}"
     );
     let parameters: [Parameter<'_>; 3] = [
         (&id, Type::UUID),
@@ -155,13 +158,16 @@ pub async fn describe(
 /// Makes a user who registered, without a session; none if the address is taken.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Taken`] also says that the address is.
 pub async fn insert_registered(client: &impl Statements, user: NewUser<'_>) -> Result<Option<User>, Error> {
     let sql = format!(
-        "insert into users (id, email, password_hash, full_name, profile, created_at, updated_at)
-         select $1, $2, $3, $4, $5, made_at, made_at from (select clock_timestamp() as made_at) clock
-         on conflict (email) do nothing
-         returning {COLUMNS}"
+        "with made as (
+           insert into users (id, email, password_hash, full_name, profile, created_at, updated_at)
+           select $1, $2, $3, $4, $5, made_at, made_at from (select clock_timestamp() as made_at) clock
+           on conflict do nothing
+           returning {COLUMNS}
+         ), {CLAIMED}
+         select {COLUMNS} from made"
     );
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
@@ -179,21 +185,38 @@ pub async fn insert_registered(client: &impl Statements, user: NewUser<'_>) -> R
 /// # Errors
 /// [`Error`].
 pub async fn find_by_email(client: &impl Statements, email: &str) -> Result<Option<User>, Error> {
-    let sql = format!("select {COLUMNS} from users where email = $1");
-    let row = query_opt(client, &sql, &[(&email, Type::TEXT)]).await?;
+    let owner = addresses::find_owner(client, email).await?.unwrap_or_else(Uuid::new_v4);
+    let sql = format!("select {COLUMNS} from users where id = $1 and email = $2");
+    let row = query_opt(client, &sql, &[(&owner, Type::UUID), (&email, Type::TEXT)]).await?;
     row.as_ref().map(from_row).transpose()
 }
 
-/// Marks a user's address as verified, as it is or as it becomes.
+/// Marks a user's address as verified.
+///
+/// # Errors
+/// [`Error`].
+pub async fn verify_email(transaction: &Transaction<'_>, id: Uuid) -> Result<(), Error> {
+    let sql = "with clock as (select clock_timestamp() as now)
+               update users set updated_at = now, email_verified_at = coalesce(email_verified_at, now)
+               from clock where id = $1";
+    query_opt(transaction, sql, &[(&id, Type::UUID)]).await.map(drop)
+}
+
+/// Gives a user who is locked another address, a verified one, in place of that which he has.
 ///
 /// # Errors
 /// [`Error`]; [`Error::Taken`] when another account has the address.
-pub async fn verify_email(transaction: &Transaction<'_>, id: Uuid, email: &str) -> Result<(), Error> {
-    let sql = "update users set email = $2, updated_at = clock_timestamp(),
-                 email_verified_at = case when email = $2 then coalesce(email_verified_at, clock_timestamp())
-                                          else clock_timestamp() end
+pub async fn change_email(transaction: &Transaction<'_>, id: Uuid, from: &str, to: &str) -> Result<(), Error> {
+    if from == to {
+        return verify_email(transaction, id).await;
+    }
+    let sql =
+        "update users set email = $2, updated_at = statement_timestamp(), email_verified_at = statement_timestamp()
                where id = $1";
-    query_opt(transaction, sql, &[(&id, Type::UUID), (&email, Type::TEXT)]).await.map(drop)
+    query_opt(transaction, sql, &[(&id, Type::UUID), (&to, Type::TEXT)]).await?;
+    // In this order: of two who want each other's address, neither waits for the other.
+    addresses::claim(transaction, to, id).await?;
+    addresses::release(transaction, from, id).await
 }
 
 /// The columns that make a [`User`].
