@@ -8,6 +8,7 @@ COPY migrations migrations
 # The console is a page that loads the client as it is published.
 COPY clients/web/src clients/web/src
 COPY src src
+COPY crates crates
 # Not built, but Cargo reads what all members of the workspace need.
 COPY clients/rust clients/rust
 COPY examples/resource-server examples/resource-server
