@@ -1,6 +1,7 @@
 //! Where it is measured: the built program over a Postgres of its own that writes to disk, and the bare server beside.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -44,6 +45,7 @@ pub(crate) struct Ground {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
+    log: Option<PathBuf>,
 }
 
 impl Ground {
@@ -77,7 +79,7 @@ impl Ground {
 
     /// The process of Postgres that has started the others.
     pub(crate) fn postgres(&self) -> u32 {
-        let file = std::fs::read_to_string(self.cluster.folder().join("data/postmaster.pid")).unwrap();
+        let file = fs::read_to_string(self.cluster.folder().join("data/postmaster.pid")).unwrap();
         file.lines().next().unwrap().parse().unwrap()
     }
 
@@ -98,25 +100,22 @@ impl Server {
             ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
             ("CLAVIGER__PASSWORD__BCRYPT_COST", "10"),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
-            ("RUST_LOG", "claviger::app=info,warn"),
         ]);
         let started = Instant::now();
+        // Its log goes where it costs what a log costs, and nobody's time to read it.
+        let log = std::env::temp_dir().join(format!("claviger-speed-{}.log", Uuid::new_v4().simple()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
         command.arg("serve").env_clear().envs(environment).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
+        let child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
         let address = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server listens");
-            let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = event["address"].as_str() {
-                break address.parse().unwrap();
+            let text = fs::read_to_string(&log).unwrap();
+            let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(address) = events.find_map(|event| event["address"].as_str()?.parse().ok()) {
+                break address;
             }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         };
-        // It is read for the server to go on, and shown, as it should be short.
-        std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| eprintln!("{line}")));
-        let server = Self { address, child };
+        let server = Self { address, child, log: Some(log) };
         let mut connection = Connection::open(address).await.unwrap();
         while connection.call(&get("/health/ready", "")).await.unwrap().status != 200 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -131,7 +130,7 @@ impl Server {
         let mut child = command.arg(bare::ARGUMENT).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let server = Self { address: line.trim().parse().expect("the bare server listens"), child };
+        let server = Self { address: line.trim().parse().expect("the bare server listens"), child, log: None };
         drop(Connection::open(server.address).await.unwrap().call(&get("/json", "")).await);
         (server, started.elapsed())
     }
@@ -145,6 +144,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        drop(self.log.as_ref().map(fs::remove_file));
     }
 }
 
