@@ -20,6 +20,7 @@ new "\"claviger_serving\" \"$serving\"" pgbouncer userlist.txt
 new "$(random)" serving jwt_secret
 new "$(random)" serving refresh_secret
 
+chmod 700 . postgres owner pgbouncer serving
 # As the containers' accounts see them.
 if [ "$(id -u)" = 0 ]; then
     chown -R postgres:postgres postgres

@@ -9,8 +9,7 @@ use std::process::Command;
 use claviger::config;
 
 use crate::support::{
-    ComposeNginx, Fleet, HaProxy, Load, Nginx, Outcome, PgBouncer, TestDatabase, behind_haproxy, behind_haproxy_with,
-    skipped,
+    ComposeNginx, Fleet, HaProxy, Load, Nginx, PgBouncer, TestDatabase, behind_haproxy, behind_haproxy_with, skipped,
 };
 
 fn new_program() -> PathBuf {
@@ -68,18 +67,6 @@ fn lacks(haproxy: bool) -> bool {
     program.is_none()
 }
 
-#[expect(clippy::print_stderr, reason = "figures, for who asks for them by --nocapture")]
-fn tell(figures: &str) {
-    eprintln!("{figures}");
-}
-
-/// Nobody may have noticed anything.
-#[track_caller]
-fn assert_unnoticed(what: &str, outcome: &Outcome) {
-    tell(&format!("{what}: {outcome}"));
-    assert!(outcome.failed.is_empty() && outcome.lost.is_empty(), "{what}: {outcome}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_notices() {
     if lacks(true) {
@@ -102,7 +89,7 @@ async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_no
         load.goes_on().await;
     }
 
-    assert_unnoticed("replaced behind haproxy", &load.end().await);
+    load.end().await.assert_nobody_noticed("replaced behind haproxy");
     drop(fleet);
     roles.remove().await;
 }
@@ -140,7 +127,7 @@ async fn behind_nginx_and_pgbouncer_processes_are_replaced_one_by_one_and_back_a
         load.goes_on().await;
     }
 
-    assert_unnoticed("replaced behind nginx and PgBouncer", &load.end().await);
+    load.end().await.assert_nobody_noticed("replaced behind nginx and PgBouncer");
     drop((fleet, pooler));
     roles.remove().await;
 }
@@ -152,7 +139,7 @@ async fn repeated_after_a_kill(what: &str, mut fleet: Fleet, load: Load) -> usiz
     load.goes_on().await;
     let outcome = load.end().await;
     let (all, refreshes) = (outcome.failed(None), outcome.failed(Some("/refresh")));
-    tell(&format!("{what}: {outcome}\n  repeated by clients: {all}, of these refreshes {refreshes}"));
+    outcome.tell(&format!("{what}; repeated by clients: {all}, of these refreshes {refreshes}"));
     assert!(outcome.lost.is_empty(), "{what}: {outcome}");
     refreshes
 }

@@ -132,6 +132,19 @@ impl Outcome {
     pub(crate) fn failed(&self, path: Option<&str>) -> usize {
         self.failed.iter().filter(|failed| path.is_none_or(|path| failed.path == path)).count()
     }
+
+    /// Fails unless everything went as if nothing had happened.
+    #[track_caller]
+    pub(crate) fn assert_nobody_noticed(&self, what: &str) {
+        self.tell(what);
+        assert!(self.failed.is_empty() && self.lost.is_empty(), "{what}: {self}");
+    }
+
+    /// The figures.
+    #[expect(clippy::print_stderr, reason = "for who asks for them by --nocapture")]
+    pub(crate) fn tell(&self, what: &str) {
+        eprintln!("{what}: {self}");
+    }
 }
 
 impl Display for Outcome {

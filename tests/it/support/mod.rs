@@ -30,7 +30,7 @@ pub(crate) use dice::Dice;
 pub(crate) use fleet::{ComposeNginx, Fleet, behind_haproxy, behind_haproxy_with};
 pub(crate) use gate::Gate;
 pub(crate) use haproxy::HaProxy;
-pub(crate) use load::{Load, Outcome};
+pub(crate) use load::Load;
 pub(crate) use lossy::LossyProxy;
 pub(crate) use mail_server::{MailServer, Mood, Received, Tls};
 pub(crate) use nginx::Nginx;
