@@ -26,8 +26,7 @@ ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and 
 	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
 	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
 
-# The older program needs nothing but the history of this repository. What is built stays in target/upgrade; without optimisation,
-# as nothing is measured.
+# The older program needs nothing but the history of this repository. What is built stays in target/upgrade.
 upgrade: postgres ## Replace processes of the commit in tests/upgrade_from by these, and back, while people use them
 	@commit=$$(cat tests/upgrade_from); source=target/upgrade/source; \
 	git cat-file -e "$$commit^{commit}" 2>/dev/null || { \
@@ -36,7 +35,7 @@ upgrade: postgres ## Replace processes of the commit in tests/upgrade_from by th
 	[ "$$(cat $$source/commit 2>/dev/null)" = "$$commit" ] || { \
 	  rm -rf $$source && mkdir -p $$source && git archive "$$commit" | tar -x -C $$source && echo "$$commit" > $$source/commit || exit 1; }; \
 	CARGO_TARGET_DIR=target/upgrade/target $(CARGO) build --locked --manifest-path $$source/Cargo.toml --package claviger --bin claviger \
-	  --config profile.dev.debug=0 --config profile.dev.opt-level=0 || exit 1; \
+	  --config profile.dev.debug=0 || exit 1; \
 	TEST_UPGRADE_FROM=$(CURDIR)/target/upgrade/target/debug/claviger $(CARGO) test --locked --test it -- upgrade:: --nocapture
 
 # Cases that each call gets at most, of each kind of caller.
