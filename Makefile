@@ -20,10 +20,12 @@ run: ## Serve for development on http://127.0.0.1:8080, with a Postgres of its o
 test: postgres packages ## Run every test; starts what they need, or uses the server in TEST_DATABASE_URL
 	$(CARGO) test --locked
 
-ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, and with a role that only serves
-	@for way in tls pgbouncer serving_role; do \
+ways: postgres ## Run the tests of the API again by TLS, through PgBouncer, with a role that only serves, and on Citus
+	@for way in tls pgbouncer serving_role citus; do \
 	  [ $$way != pgbouncer ] || [ -n "$$CI" ] || PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { \
 	    echo "SKIPPED: pgbouncer is missing; apt-get install pgbouncer"; continue; }; \
+	  [ $$way != citus ] || ls /usr/lib/postgresql/*/lib/citus.so >/dev/null 2>&1 || { \
+	    echo "SKIPPED: Citus is missing, and no package of Debian has it; docs/how-to/citus.md says how to build it"; continue; }; \
 	  echo "By way of $$way"; env -u TEST_DATABASE_URL TEST_THROUGH=$$way $(CARGO) test --locked --test it -- api:: rotation throttle || exit 1; done
 
 # The older program needs nothing but the history of this repository. What is built stays in target/upgrade.

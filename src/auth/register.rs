@@ -76,18 +76,13 @@ impl Auth {
         let token = keys.refresh_keys.first_token(user_id, Uuid::now_v7()).map_err(Error::internal)?;
         let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label: None };
         let policy = &self.sessions;
-        let made = if self.mailing.is_some() {
-            let making = self.store.transaction(async |transaction| {
-                let made = sessions::insert_with_user(transaction, user, &session, policy).await?;
-                // A mail to an account that there is not is not sent.
-                self.notify(transaction, MailKind::VerifyEmail, user_id, sender).await?;
-                Ok(made)
-            });
-            making.await
-        } else {
-            self.store.run(async |client| sessions::insert_with_user(client, user, &session, policy).await).await
-        };
-        let (user, session) = unless_taken(made)?;
+        let making = self.store.transaction(async |transaction| {
+            let made = sessions::insert_with_user(transaction, user, &session, policy).await?;
+            // A mail to an account that there is not is not sent.
+            self.notify(transaction, MailKind::VerifyEmail, user_id, sender).await?;
+            Ok(made)
+        });
+        let (user, session) = unless_taken(making.await)?;
         self.mails_queued();
         tell(&Event::of_session(Kind::Registered, user.id, session.id), sender);
         Ok(Registered::SignedIn(SignedIn { user, tokens: keys.tokens(session, &token)? }))

@@ -1,7 +1,7 @@
 //! The table `addresses`: whose an address is. Nothing else says so where tables are distributed by user.
 //!
-//! Written in the statement, or the transaction, that writes the address into `users`, and after it: a program of the version
-//! before, for which triggers write here, takes the two in that order too.
+//! Written in the transaction that writes the address into `users`, and after it: a program of the version before, for which
+//! triggers write here, takes the two in that order too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,6 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::{Error, Parameter, Statements, Transaction, query_all, query_opt};
-
-/// The part of a statement that gives the users of its part `made` their addresses. Where one is somebody else's already, the
-/// whole statement is undone with [`Error::Taken`].
-pub(super) const CLAIMED: &str = "claimed as (insert into addresses (email, user_id) select email, id from made)";
 
 /// Whose an address is.
 ///

@@ -11,7 +11,8 @@ use crate::domain::event::{Event, RecordedEvent};
 use crate::domain::place::Place;
 use crate::domain::session::Sender;
 
-/// The beginning of the part of a statement that records what another part did.
+/// The beginning of the part of a statement that records what another part did. It ends with `returning true`: what returns
+/// nothing Citus copies into the table, and that row-level security refuses to a role that only serves.
 pub(super) const RECORD: &str =
     "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id)";
 

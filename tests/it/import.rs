@@ -237,8 +237,11 @@ async fn an_import_that_was_killed_goes_on_and_makes_each_account_once() {
         // Held up in its second batch.
         let mut other = database.client().await;
         let holder = other.transaction().await.unwrap();
-        let insert =
-            "insert into users (id, email, password_hash) values (gen_random_uuid(), 'user1500@example.com', '{none}')";
+        let insert = "with made as (
+             insert into users (id, email, password_hash) values (gen_random_uuid(), 'user1500@example.com', '{none}')
+             returning email, id
+           )
+           insert into addresses (email, user_id) select email, id from made";
         holder.batch_execute(insert).await.unwrap();
         let mut process = command(&database, &[path]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until("it waits", async || database.waiting_for_locks().await == 1).await;

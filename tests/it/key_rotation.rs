@@ -87,7 +87,7 @@ async fn a_request_in_flight_survives_the_change() {
     let phone = server.anonymous().register("ada@example.com").await;
     let mut other = database.client().await;
     let holder = other.transaction().await.unwrap();
-    holder.execute("select from sessions for update", &[]).await.unwrap();
+    holder.execute("select from sessions where user_id = $1 for update", &[&phone.user_id()]).await.unwrap();
     let (caller, token): (Anonymous, String) = (phone.caller.clone(), phone.refresh_token.clone());
     let waiting = tokio::spawn(async move { caller.refresh(&token).await });
     wait_until("the refresh waits", async || database.waiting_for_locks().await == 1).await;

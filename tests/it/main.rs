@@ -23,6 +23,7 @@ mod api;
 mod architecture;
 mod backup;
 mod browser;
+mod citus;
 mod client_address;
 mod clock;
 mod config;

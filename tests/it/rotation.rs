@@ -243,7 +243,8 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
 
 #[tokio::test]
 async fn p7_rotations_update_their_rows_in_place_and_no_index() {
-    let app = TestApp::start_with(&[("CLAVIGER__SESSIONS__MAX_PER_USER", "100")]).await;
+    let database = TestDatabase::private().await;
+    let app = TestApp::on(database, &[("CLAVIGER__SESSIONS__MAX_PER_USER", "100")]).await;
     let mut accounts = vec![app.register("ada@example.com").await];
     for _ in 1..100 {
         accounts.push(app.login("ada@example.com").await);
@@ -330,7 +331,7 @@ async fn p10_a_refresh_that_waited_while_the_account_was_disabled_brings_nothing
     let account = app.register("ada@example.com").await;
     let mut other = app.database.client().await;
     let holder = other.transaction().await.unwrap();
-    holder.batch_execute("select from sessions for update").await.unwrap();
+    holder.execute("select from sessions where user_id = $1 for update", &[&account.user_id()]).await.unwrap();
 
     let (caller, token) = (account.caller.clone(), account.refresh_token.clone());
     let refresh = tokio::spawn(async move { caller.refresh(&token).await });

@@ -114,13 +114,14 @@ async fn end_doomed(
     ending: Ending<'_>,
     policy: &SessionPolicy,
 ) -> Result<Vec<Uuid>, Error> {
-    // Locked in order, so that two of these at once cannot wait for each other.
+    // Locked in order, so that two of these at once cannot wait for each other. An array, and no `in`: Citus 13.2 confuses the
+    // formats of its intermediate results where rows are locked that a subquery is joined with.
     let sql = format!(
         "with doomed as ({doomed}),
          locked as (
            select s.id, least(s.expires_at, s.rotated_at + $6 * interval '1 second') as expired_at
            from sessions s
-           where s.user_id = $1 and s.id in (select id from doomed) and s.ended_at is null
+           where s.user_id = $1 and s.id = any (array(select id from doomed)) and s.ended_at is null
            order by s.id
            for update
          ), timed as (
@@ -135,6 +136,7 @@ async fn end_doomed(
            returning s.user_id, s.id, t.now < t.expired_at as was_alive
          ), recorded as (
            {RECORD_BY} select user_id, id, 'session_ended', 'success', $2, $3, $4, $5, $7 from ended where was_alive
+           returning true
          )
          select coalesce(array_agg(id) filter (where was_alive), '{{}}') as ids from ended"
     );

@@ -112,6 +112,7 @@ fn statement(profile: &str) -> String {
         ), recorded as (
           {RECORD} select user_id, id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
           from decided where verdict = 'replay'
+          returning true
         ), mailed as (
           insert into mails (id, kind, recipient, user_id, details)
           select gen_random_uuid(), 'session_replayed', email, user_id,

@@ -10,10 +10,9 @@ use crate::domain::profile::Profile;
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::{LiveSession, Sender, SessionPolicy};
 use crate::domain::user::{Line, User};
-use crate::store::addresses::CLAIMED;
 use crate::store::events::RECORD;
 use crate::store::users::{self, COLUMNS, Credentials};
-use crate::store::{Error, Parameter, Statements, query_opt};
+use crate::store::{Error, Parameter, Transaction, addresses, query_opt};
 
 /// A session about to start.
 #[derive(Debug)]
@@ -43,12 +42,12 @@ pub struct NewUser<'a> {
     pub profile: Profile,
 }
 
-/// Makes a user and its first session in one statement; none if the address is taken.
+/// Makes a user and its first session; none if the address is taken.
 ///
 /// # Errors
 /// [`Error`]; [`Error::Taken`] also says that the address is.
 pub async fn insert_with_user(
-    client: &impl Statements,
+    transaction: &Transaction<'_>,
     user: NewUser<'_>,
     session: &NewSession<'_>,
     policy: &SessionPolicy,
@@ -59,7 +58,7 @@ pub async fn insert_with_user(
            select $8, $9, $10, $11, $12, made_at, made_at, made_at from (select clock_timestamp() as made_at) clock
            on conflict do nothing
            returning {COLUMNS}
-         ), {CLAIMED}, signed_in as (select made.*, created_at as now from made)"
+         ), signed_in as (select made.*, created_at as now from made)"
     );
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
@@ -68,7 +67,11 @@ pub async fn insert_with_user(
         (&user.full_name.map(Line::as_str), Type::TEXT),
         (&user.profile.into_json(), Type::JSONB),
     ];
-    start(client, "registered", &sign_in, &parameters, session, policy).await
+    let started = start(transaction, "registered", &sign_in, &parameters, session, policy).await?;
+    if let Some((user, _)) = &started {
+        addresses::claim(transaction, &user.email, user.id).await?;
+    }
+    Ok(started)
 }
 
 /// Starts a session for a user whose password was just verified; none if the password changed, or the account was
@@ -80,7 +83,7 @@ pub async fn insert_with_user(
 /// # Errors
 /// [`Error`].
 pub async fn insert(
-    client: &impl Statements,
+    transaction: &Transaction<'_>,
     verified: &Credentials,
     rehashed: Option<&PasswordHash>,
     session: &NewSession<'_>,
@@ -103,13 +106,13 @@ pub async fn insert(
         (&verified.password_hash.as_stored(), Type::TEXT),
         (&rehashed.map(PasswordHash::as_stored), Type::TEXT),
     ];
-    start(client, "logged_in", &sign_in, &parameters, session, policy).await
+    start(transaction, "logged_in", &sign_in, &parameters, session, policy).await
 }
 
 /// One statement that signs a user in, by the parts `sign_in` with their parameters from $8 on, of which `signed_in` gives
 /// the user and the time; starts the session; and records both as one event of `kind`.
 async fn start(
-    client: &impl Statements,
+    transaction: &Transaction<'_>,
     kind: &str,
     sign_in: &str,
     sign_in_parameters: &[Parameter<'_>],
@@ -127,6 +130,7 @@ async fn start(
          ),
          recorded as (
            {RECORD} select user_id, session_id, '{kind}', 'success', null, $5, $4, $7 from started
+           returning true
          )
          select {COLUMNS}, started_at, expires_at from signed_in, started"
     );
@@ -143,7 +147,7 @@ async fn start(
         (&session.sender.request_id, Type::TEXT),
     ];
     parameters.extend_from_slice(sign_in_parameters);
-    let row = query_opt(client, &sql, &parameters).await?;
+    let row = query_opt(transaction, &sql, &parameters).await?;
     row.map(|row| started(&row, session.id, policy)).transpose()
 }
 

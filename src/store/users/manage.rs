@@ -3,12 +3,11 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{COLUMNS, from_row, lock};
+use super::{COLUMNS, lock, made};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::user::{Line, Role, User};
-use crate::store::addresses::{self, CLAIMED};
-use crate::store::{Error, Parameter, Statements, Transaction, query_opt};
+use crate::store::{Error, Parameter, Transaction, addresses, query_opt};
 
 /// A user whom an operator makes.
 #[derive(Debug)]
@@ -31,15 +30,12 @@ pub struct AddedUser<'a> {
 ///
 /// # Errors
 /// [`Error`]; [`Error::Taken`] also says that the address is.
-pub async fn insert(client: &impl Statements, user: &AddedUser<'_>) -> Result<Option<User>, Error> {
+pub async fn insert(transaction: &Transaction<'_>, user: &AddedUser<'_>) -> Result<Option<User>, Error> {
     let sql = format!(
-        "with made as (
-           insert into users (id, email, password_hash, full_name, role, email_verified_at)
-           values ($1, $2, $3, $4, $5, case when $6 then clock_timestamp() end)
-           on conflict do nothing
-           returning {COLUMNS}
-         ), {CLAIMED}
-         select {COLUMNS} from made"
+        "insert into users (id, email, password_hash, full_name, role, email_verified_at)
+         values ($1, $2, $3, $4, $5, case when $6 then clock_timestamp() end)
+         on conflict do nothing
+         returning {COLUMNS}"
     );
     let parameters: [Parameter<'_>; 6] = [
         (&user.id, Type::UUID),
@@ -49,7 +45,7 @@ pub async fn insert(client: &impl Statements, user: &AddedUser<'_>) -> Result<Op
         (&user.role.as_str(), Type::TEXT),
         (&user.verified, Type::BOOL),
     ];
-    query_opt(client, &sql, &parameters).await?.as_ref().map(from_row).transpose()
+    made(transaction, query_opt(transaction, &sql, &parameters).await?.as_ref()).await
 }
 
 /// Locks several users until the transaction ends, as [`super::lock`] does one: in one order, so that two who lock the same

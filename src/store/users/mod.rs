@@ -9,8 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::addresses::{self, CLAIMED};
-use super::{Error, Parameter, Statements, Transaction, query_one, query_opt};
+use super::{Error, Parameter, Statements, Transaction, addresses, query_one, query_opt};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::profile::Profile;
@@ -159,15 +158,12 @@ pub async fn describe(
 ///
 /// # Errors
 /// [`Error`]; [`Error::Taken`] also says that the address is.
-pub async fn insert_registered(client: &impl Statements, user: NewUser<'_>) -> Result<Option<User>, Error> {
+pub async fn insert_registered(transaction: &Transaction<'_>, user: NewUser<'_>) -> Result<Option<User>, Error> {
     let sql = format!(
-        "with made as (
-           insert into users (id, email, password_hash, full_name, profile, created_at, updated_at)
-           select $1, $2, $3, $4, $5, made_at, made_at from (select clock_timestamp() as made_at) clock
-           on conflict do nothing
-           returning {COLUMNS}
-         ), {CLAIMED}
-         select {COLUMNS} from made"
+        "insert into users (id, email, password_hash, full_name, profile, created_at, updated_at)
+         select $1, $2, $3, $4, $5, made_at, made_at from (select clock_timestamp() as made_at) clock
+         on conflict do nothing
+         returning {COLUMNS}"
     );
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
@@ -176,8 +172,14 @@ pub async fn insert_registered(client: &impl Statements, user: NewUser<'_>) -> R
         (&user.full_name.map(Line::as_str), Type::TEXT),
         (&user.profile.into_json(), Type::JSONB),
     ];
-    let row = query_opt(client, &sql, &parameters).await?;
-    row.as_ref().map(from_row).transpose()
+    made(transaction, query_opt(transaction, &sql, &parameters).await?.as_ref()).await
+}
+
+/// A user who was just made, if one was, with his address.
+async fn made(transaction: &Transaction<'_>, row: Option<&Row>) -> Result<Option<User>, Error> {
+    let Some(user) = row.map(from_row).transpose()? else { return Ok(None) };
+    addresses::claim(transaction, &user.email, user.id).await?;
+    Ok(Some(user))
 }
 
 /// The account behind an address, closed or not.

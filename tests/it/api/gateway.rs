@@ -168,7 +168,7 @@ async fn whoever_goes_on_from_the_last_answer_misses_nothing() {
     let late = app.register("late@example.com").await;
     let early = app.register("early@example.com").await;
     slow.execute(
-        "update sessions set ended_at = clock_timestamp(), ended_by = 'logout' where id = $1::text::uuid",
+        "update sessions set ended_at = statement_timestamp(), ended_by = 'logout' where id = $1::text::uuid",
         &[&late.session_id],
     )
     .await

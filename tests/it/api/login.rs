@@ -204,7 +204,7 @@ async fn p10_a_password_changed_while_it_was_being_checked_opens_nothing() {
 #[tokio::test]
 async fn logins_that_make_the_same_hash_dearer_at_once_all_open() {
     let cheap = TestApp::start().await;
-    cheap.register("ada@example.com").await;
+    let ada = cheap.register("ada@example.com").await.user_id();
     let url = cheap.database.url.clone();
     let dearer = TestApp::on_url(TestDatabase::empty().await, &url, &[("CLAVIGER__PASSWORD__BCRYPT_COST", "6")]).await;
     let weak: String = cheap.database.rows("select password_hash from users").await[0].get(0);
@@ -212,7 +212,7 @@ async fn logins_that_make_the_same_hash_dearer_at_once_all_open() {
         cheap.database.execute(&format!("update users set password_hash = '{weak}'")).await;
         let mut other = cheap.database.client().await;
         let holder = other.transaction().await.unwrap();
-        holder.execute("select from users for update", &[]).await.unwrap();
+        holder.execute("select from users where id = $1 for update", &[&ada]).await.unwrap();
         let logins: Vec<_> = (0..3)
             .map(|_| {
                 let caller = dearer.anonymous();

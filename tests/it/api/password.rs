@@ -79,7 +79,7 @@ async fn of_two_changes_at_once_one_wins_and_the_other_finds_its_password_old() 
     let account = app.register("ada@example.com").await;
     let mut other = app.database.client().await;
     let holder = other.transaction().await.unwrap();
-    holder.execute("select from users for update", &[]).await.unwrap();
+    holder.execute("select from users where id = $1 for update", &[&account.user_id()]).await.unwrap();
 
     let changes: Vec<_> = ["the first new password", "the second new password"]
         .map(|new| {
@@ -113,7 +113,7 @@ async fn a_session_that_ends_while_the_passwords_are_hashed_changes_nothing() {
     // Holds the user's row as a logout everywhere does.
     let mut other = app.database.client().await;
     let holder = other.transaction().await.unwrap();
-    holder.execute("select from users for no key update", &[]).await.unwrap();
+    holder.execute("select from users where id = $1 for no key update", &[&owner.user_id()]).await.unwrap();
     let (caller, token) = (thief.caller.clone(), thief.access_token.clone());
     let changing = tokio::spawn(async move {
         caller.send(caller.request(Method::POST, "/api/auth/password").bearer_auth(token).json(&to_new())).await

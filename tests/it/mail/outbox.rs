@@ -23,8 +23,12 @@ async fn waiting(database: &TestDatabase) -> i64 {
 /// Accounts that no mail waits for.
 async fn add_accounts(database: &TestDatabase, number: usize) {
     let sql = format!(
-        "insert into users (id, email, password_hash, email_verified_at)
-         select gen_random_uuid(), 'user' || n || '@example.com', 'x', now() from generate_series(1, {number}) n"
+        "with made as (
+           insert into users (id, email, password_hash, email_verified_at)
+           select gen_random_uuid(), 'user' || n || '@example.com', 'x', now() from generate_series(1, {number}) n
+           returning email, id
+         )
+         insert into addresses (email, user_id) select email, id from made"
     );
     database.execute(&sql).await;
 }

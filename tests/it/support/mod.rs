@@ -3,6 +3,7 @@
 mod accessibility;
 mod app;
 mod browser;
+mod citus;
 mod client;
 pub(crate) mod contract;
 mod database;
@@ -24,6 +25,7 @@ mod way;
 
 pub(crate) use app::{Account, Anonymous, Answer, TestApp, claims, expired};
 pub(crate) use browser::{Browser, ENTER, TAB};
+pub(crate) use citus::{Citus, distribute};
 pub(crate) use client::Program;
 pub(crate) use database::{RestartableCluster, TestDatabase, new_folder, own_cluster, server_programs};
 pub(crate) use dice::Dice;

@@ -52,11 +52,17 @@ fn a_node_that_is_too_old_counts_as_none() {
 /// Says that the current test is left out because this machine lacks `what`, and `how` to get it. In CI that is a
 /// failure.
 pub(crate) fn skipped(what: &str, how: &str) {
+    let said = left_out(what, how);
+    assert!(!config::environment().contains_key("CI"), "{said}");
+}
+
+/// As [`skipped`], of what no package has that CI could install.
+pub(crate) fn left_out(what: &str, how: &str) -> String {
     let thread = std::thread::current();
     let said = format!("SKIPPED, NOT PASSED: {} NEEDS {what}. TO RUN IT: {how}", thread.name().unwrap_or("A TEST"));
-    assert!(!config::environment().contains_key("CI"), "{said}");
     // Written to the stream itself: of a test that passes, libtest hides what `eprintln!` says.
     std::io::stderr().write_all(format!("\n*** {said} ***\n\n").as_bytes()).unwrap();
+    said
 }
 
 /// A port for each server of this process, below those that the kernel gives out to outgoing connections.

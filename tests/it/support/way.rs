@@ -22,7 +22,7 @@ impl Way {
     pub(crate) async fn to(database: &TestDatabase) -> Self {
         let straight = |url| Self { url, settings: Vec::new(), _pooler: None };
         match through().as_deref() {
-            None | Some("tls") => straight(database.url.clone()),
+            None | Some("tls" | "citus") => straight(database.url.clone()),
             Some("pgbouncer") => {
                 let pooler = PgBouncer::before(database).await;
                 let settings = vec![
@@ -32,7 +32,7 @@ impl Way {
                 Self { url: pooler.url.clone(), settings, _pooler: Some(pooler) }
             }
             Some("serving_role") => straight(serving_role(database).await.1),
-            Some(other) => panic!("TEST_THROUGH is {other}, and may be tls, pgbouncer or serving_role"),
+            Some(other) => panic!("TEST_THROUGH is {other}, and may be tls, pgbouncer, serving_role or citus"),
         }
     }
 }
