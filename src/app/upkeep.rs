@@ -90,7 +90,9 @@ async fn keep_swept(sweep: Sweep, store: &Store, every: Duration, sweeps: &Sweep
         // Not at the same moment in every process, nor in the busy seconds after a start.
         let pause = every.min(LOOK_FOR_TURN);
         tokio::time::sleep(pause.mul_f64(0.5 + jitter())).await;
-        let Some(swept) = sweep.in_turn(store, every).await.transpose() else { continue };
+        // In a box: a sweep has many kinds of steps, and all that a server waits for would be as large.
+        let sweeping = Box::pin(sweep.in_turn(store, every));
+        let Some(swept) = sweeping.await.transpose() else { continue };
         sweeps.count(&swept);
         match swept {
             Ok(removed) => tracing::info!(sessions = removed.sessions, events = removed.events, "swept old rows"),
