@@ -50,6 +50,8 @@ impl Citus {
             "max_connections=1000",
             "max_worker_processes=400",
             "max_prepared_transactions=1000",
+            // Its own part of a table is asked as that of another node would be.
+            "citus.enable_local_execution=off",
             // Enough to tell one place from several.
             "citus.shard_count=4",
         ];
