@@ -24,7 +24,7 @@ impl Citus {
     /// None where Citus is not installed, after having said so.
     pub(crate) async fn start() -> Option<Self> {
         let server = Self::start_empty().await?;
-        server.create(TEMPLATE, "").await;
+        server.create(TEMPLATE).await;
         let url = server.cluster.url(TEMPLATE);
         migrate(&settings(&url), None).await.unwrap();
         let output = distribute(&url);
@@ -59,28 +59,38 @@ impl Citus {
     }
 
     /// Makes a database with Citus in it.
-    pub(crate) async fn create(&self, name: &str, template: &str) {
-        let server = connect(&self.cluster.url("postgres")).await;
-        server.batch_execute(&format!("create database {name} {template}")).await.unwrap();
-        let host = match &PostgresUrl::parse(&self.cluster.url(name)).unwrap().config.get_hosts()[0] {
-            Host::Unix(folder) => folder.display().to_string(),
-            Host::Tcp(name) => name.clone(),
-        };
-        if template.is_empty() {
-            let sql = format!(
-                "create extension citus; select citus_set_coordinator_host('{host}', 5432);
-                           select citus_set_node_property('{host}', 5432, 'shouldhaveshards', true)"
-            );
-            connect(&self.cluster.url(name)).await.batch_execute(&sql).await.unwrap();
-        }
+    pub(crate) async fn create(&self, name: &str) {
+        self.make(name, "").await;
+        let host = self.host();
+        let sql = format!(
+            "create extension citus;
+             select citus_set_coordinator_host('{host}', 5432);
+             select citus_set_node_property('{host}', 5432, 'shouldhaveshards', true)"
+        );
+        connect(&self.cluster.url(name)).await.batch_execute(&sql).await.unwrap();
     }
 
     /// Makes a copy of the database that is distributed.
     pub(crate) async fn create_distributed(&self, name: &str) {
-        self.create(name, &format!("template {TEMPLATE}")).await;
+        self.make(name, &format!("template {TEMPLATE}")).await;
         // A setting of the database, which no copy has.
         let sql = format!("alter database {name} set citus.task_assignment_policy = 'round-robin'");
         connect(&self.cluster.url("postgres")).await.batch_execute(&sql).await.unwrap();
+    }
+
+    async fn make(&self, name: &str, template: &str) {
+        let server = connect(&self.cluster.url("postgres")).await;
+        server.batch_execute(&format!("create database {name} {template}")).await.unwrap();
+        let found_at = format!("alter database {name} set citus.local_hostname = '{}'", self.host());
+        server.batch_execute(&found_at).await.unwrap();
+    }
+
+    /// Where the cluster finds itself: no port is open.
+    fn host(&self) -> String {
+        match &PostgresUrl::parse(&self.cluster.url("postgres")).unwrap().config.get_hosts()[0] {
+            Host::Unix(folder) => folder.display().to_string(),
+            Host::Tcp(name) => name.clone(),
+        }
     }
 }
 

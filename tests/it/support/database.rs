@@ -61,7 +61,7 @@ impl TestDatabase {
     /// One with Citus and nothing else in it.
     pub(crate) async fn on_citus(citus: &Citus) -> Self {
         let name = new_name();
-        citus.create(&name, "").await;
+        citus.create(&name).await;
         Self { url: citus.cluster.url(&name), admin_url: citus.cluster.url("postgres"), name, is_distributed: false }
     }
 
