@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::postgres::Postgres;
 use crate::server::{PASSWORD, REFRESH_SECRET, Server};
 
-/// At once.
+/// At once. Those that hash a password go one by one, or the queue for that would turn some away.
 const CALLERS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,8 @@ impl Crowd {
     pub(crate) async fn call_each(&self, call: Call, number: usize) {
         let next = Arc::new(AtomicUsize::new(0));
         let mut callers = tokio::task::JoinSet::new();
-        for _ in 0..CALLERS {
+        let callers_at_once = if matches!(call, Call::Login | Call::Register) { 1 } else { CALLERS };
+        for _ in 0..callers_at_once {
             let (next, devices) = (Arc::clone(&next), Arc::clone(&self.devices));
             let (http, base) = (self.http.clone(), self.base.clone());
             callers.spawn(async move {

@@ -33,7 +33,7 @@ use server::Server;
 const USERS: u32 = 1_000_000;
 const CALLS: usize = 5_000;
 /// Of those that hash a password, which take a hundred times as long.
-const SIGN_INS: usize = 100;
+const SIGN_INS: usize = 50;
 /// How often every session is refreshed before tables are measured.
 const ROUNDS: u32 = 3;
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-use crate::support::{Account, Anonymous, Answer, PASSWORD, Patroni, ServerProcess, wait_until};
+use crate::support::{Account, Anonymous, Answer, PASSWORD, Patroni, ServerProcess, own_cluster, wait_until};
 
 #[tokio::test]
 async fn a_planned_switch_over_loses_no_session() {
@@ -28,7 +29,7 @@ async fn a_planned_switch_over_loses_no_session() {
 
 #[tokio::test]
 async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
-    let Some(mut cluster) = Patroni::start().await else { return };
+    let Some(cluster) = Patroni::start().await else { return };
     let load = Load::on(&cluster).await;
     let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
 
@@ -36,10 +37,6 @@ async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
 
     load.goes_on(100).await;
     assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
-    // It comes back with what it has, and follows.
-    cluster.nodes[primary].start_again();
-    wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
-    load.goes_on(100).await;
     load.is_all_there("primary killed").await;
 }
 
@@ -55,6 +52,7 @@ async fn a_primary_that_freezes_and_wakes_up_confirms_nothing_that_is_forgotten(
 
     // For a moment there are two that take themselves for the primary.
     cluster.nodes[primary].freeze(false);
+    wait_until("it has noticed", async || !cluster.nodes[primary].is("primary").await).await;
     wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
     load.goes_on(100).await;
     load.is_all_there("primary frozen").await;
@@ -77,6 +75,43 @@ async fn what_was_written_while_the_standby_was_away_waits_for_the_primary_to_co
     load.goes_on(100).await;
     assert!(cluster.nodes[primary].is("primary").await, "{}", cluster.nodes[primary].log());
     load.is_all_there("standby away, primary restarted").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_was_replaced_says_of_nobody_that_he_is_signed_out() {
+    let cluster = own_cluster(&["synchronous_commit=on"]).await;
+    let server = ServerProcess::ready(&cluster.default_url(), &[]).await;
+    let (known, newer) =
+        (server.anonymous().register("a@example.com").await, server.anonymous().register("b@example.com").await);
+    let (keeper, connection) = tokio_postgres::connect(&cluster.default_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let set = async |sql: &str| {
+        keeper.batch_execute(sql).await.unwrap();
+        keeper.batch_execute("select pg_reload_conf()").await.unwrap();
+    };
+    // As if one of them had registered elsewhere since, and the standby followed that server.
+    keeper.batch_execute("delete from users where email = 'b@example.com'").await.unwrap();
+    set("alter system set synchronous_standby_names = 'gone'").await;
+    let waits = "select current_setting('synchronous_standby_names') = 'gone'";
+    wait_until("commits wait", async || keeper.query_one(waits, &[]).await.unwrap().get(0)).await;
+
+    let caller = server.anonymous();
+    let (body, caller) = (|account: &Account| json!({ "refresh_token": account.refresh_token }), &caller);
+    let (refresh, other, logout) = tokio::join!(
+        caller.refresh(&newer.refresh_token),
+        caller.refresh(&known.refresh_token),
+        caller.post("/api/auth/logout", body(&newer)),
+    );
+    for answer in [refresh, other, logout] {
+        answer.assert_problem(503, "database_unavailable");
+    }
+
+    // What a primary says that is one.
+    keeper.batch_execute("set synchronous_commit = off").await.unwrap();
+    set("alter system reset synchronous_standby_names").await;
+    caller.refresh(&known.refresh_token).await.text("refresh_token");
+    caller.refresh(&newer.refresh_token).await.assert_problem(401, "refresh_token_invalid");
+    assert_eq!(caller.post("/api/auth/logout", body(&newer)).await.status, 204);
 }
 
 /// People at work on a server.

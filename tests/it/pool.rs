@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::support::{TestApp, wait_until};
+use tokio_postgres::NoTls;
+
+use crate::support::{ServerProcess, TestApp, own_cluster, wait_until};
 
 /// Which server processes hold the connections of the service.
 async fn connections(app: &TestApp) -> BTreeSet<i32> {
@@ -61,5 +63,37 @@ async fn a_request_that_gets_no_connection_in_time_is_an_outage() {
     let (first, ()) = tokio::join!(first, second);
 
     assert_eq!(first.status, 200, "it had the connection and waited for the lock alone");
+    account.refresh().await;
+}
+
+#[tokio::test]
+async fn connections_to_a_primary_that_takes_no_writes_any_more_are_thrown_away() {
+    let cluster = own_cluster(&[]).await;
+    let server = ServerProcess::ready(&cluster.default_url(), &[]).await;
+    let mut account = server.anonymous().register("ada@example.com").await;
+    let (keeper, connection) = tokio_postgres::connect(&cluster.default_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let set = async |sql: &str| {
+        keeper.batch_execute(sql).await.unwrap();
+        keeper.batch_execute("select pg_reload_conf()").await.unwrap();
+    };
+    let open =
+        "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
+
+    set("alter system set default_transaction_read_only = on").await;
+
+    wait_until("no connection is left", async || {
+        let answer = account.caller.refresh(&account.refresh_token).await;
+        if answer.status == 200 {
+            answer.text("refresh_token").clone_into(&mut account.refresh_token);
+        } else {
+            answer.assert_problem(503, "database_unavailable");
+        }
+        keeper.query_one(open, &[]).await.unwrap().get::<_, i64>(0) == 0
+    })
+    .await;
+    keeper.batch_execute("set default_transaction_read_only = off").await.unwrap();
+    set("alter system reset default_transaction_read_only").await;
+    wait_until("it takes writes", async || account.caller.get("/health/ready").await.status == 200).await;
     account.refresh().await;
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::session::{EndedBy, Sender, SessionPolicy};
 use crate::store::events::RECORD_BY;
-use crate::store::{Error, Parameter, Statements, Transaction, query_one};
+use crate::store::{Error, Parameter, Statements, Transaction, query_one, turns};
 
 /// Why sessions of a user end, and for whom.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub async fn end_by_token(
         (&i64::from(token.generation), Type::INT8),
         (&hash.0.as_slice(), Type::BYTEA),
     ];
-    Ok(!end_doomed(client, doomed, &which, ending, policy).await?.is_empty())
+    is_ended(client, &end_doomed(client, doomed, &which, ending, policy).await?).await
 }
 
 /// Ends one session; says whether it was this that ended it.
@@ -54,7 +54,15 @@ pub async fn end(
     policy: &SessionPolicy,
 ) -> Result<bool, Error> {
     let doomed = "select id from sessions where user_id = $1 and id = $8";
-    Ok(!end_doomed(client, doomed, &[(&id, Type::UUID)], ending, policy).await?.is_empty())
+    is_ended(client, &end_doomed(client, doomed, &[(&id, Type::UUID)], ending, policy).await?).await
+}
+
+/// Whether something ended. That there was nothing to end is made sure of, before anybody is told that it has ended.
+async fn is_ended(client: &impl Statements, ended: &[Uuid]) -> Result<bool, Error> {
+    if ended.is_empty() {
+        turns::attest(client).await?;
+    }
+    Ok(!ended.is_empty())
 }
 
 /// Whether a user has, or lately had, a session.

@@ -9,7 +9,7 @@ use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
 use crate::store::events::RECORD;
 use crate::store::mails::within_reason;
-use crate::store::{Error, Statements, query_opt, users};
+use crate::store::{Error, Statements, query_opt, turns, users};
 
 /// A genuine refresh token as a client presents it.
 #[derive(Debug)]
@@ -130,9 +130,11 @@ fn statement(profile: &str) -> String {
     )
 }
 
-/// Decides what a presented token is worth, and acts on it, in one statement and one round trip.
+/// Decides what a presented token is worth, and acts on it, in one statement and one round trip. Only that there is no such
+/// session is made sure of by a second one.
 ///
-/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote.
+/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote. It also makes every answer wait for
+/// the synchronous standby, if there is one.
 ///
 /// # Errors
 /// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
@@ -162,7 +164,11 @@ pub async fn refresh(
         ],
     )
     .await?;
-    row.map_or(Ok(Refreshed::Unknown), |row| refreshed(&row))
+    let Some(row) = row else {
+        turns::attest(client).await?;
+        return Ok(Refreshed::Unknown);
+    };
+    refreshed(&row)
 }
 
 fn refreshed(row: &Row) -> Result<Refreshed, Error> {
