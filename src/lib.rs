@@ -14,4 +14,5 @@ pub mod mail;
 pub mod secret_file;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod user_file;

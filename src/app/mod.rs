@@ -27,6 +27,7 @@ use crate::http::{self, Measures, ShuttingDown, Surroundings};
 use crate::mail::{self, Outbox};
 use crate::store::migrations::MigrationError;
 use crate::store::{SetupError, Store};
+use crate::traces::{self, Exporting};
 use upkeep::{Sweeps, Upkeep};
 
 /// A server that listens and is ready to be run.
@@ -34,6 +35,7 @@ pub struct App {
     server: Server,
     address: SocketAddr,
     metrics: Option<(Server, SocketAddr)>,
+    exporting: Option<Exporting>,
     connections: Connections,
     shutting_down: ShuttingDown,
     drain: Duration,
@@ -60,6 +62,9 @@ pub enum AppError {
     /// The database cannot be used as its URL asks.
     #[error(transparent)]
     Store(#[from] SetupError),
+    /// Traces cannot be sent as the settings ask.
+    #[error(transparent)]
+    Traces(#[from] traces::SetupError),
     /// Mail cannot be sent as the settings ask.
     #[error(transparent)]
     Mail(#[from] mail::SetupError),
@@ -78,12 +83,14 @@ impl App {
     /// [`AppError`].
     pub fn build(settings: Settings) -> Result<Self, AppError> {
         let store = Store::new(&settings.database)?;
+        let (tracer, exporting) = settings.traces.as_ref().map(traces::start).transpose()?.unzip();
         let queued = Arc::new(Notify::new());
         let mailing = settings
             .mail
             .as_ref()
             .map(|mail| Mailing { require_verified_email: mail.require_verified_email, queued: Arc::clone(&queued) });
         let outbox = settings.mail.map(|mail| Outbox::new(store.clone(), mail, queued)).transpose()?;
+        let outbox = outbox.map(|outbox| outbox.traced(tracer.clone()));
         let auth = web::Data::new(Auth {
             store: store.clone(),
             hashing: Hashing::new(settings.password.bcrypt_cost, settings.password.queue),
@@ -111,6 +118,7 @@ impl App {
             https: public_url.starts_with("https://"),
             shutting_down: shutting_down.clone(),
             measures: Measures::default(),
+            tracer,
         });
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -128,6 +136,9 @@ impl App {
         sweeps.enter_figures(&mut figures);
         if let Some(outbox) = &outbox {
             outbox.enter_figures(&mut figures);
+        }
+        if let Some(exporting) = &exporting {
+            exporting.enter_figures(&mut figures);
         }
         let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
         let (state, newcomers, console) = (auth.clone(), connections.clone(), settings.server.console);
@@ -158,6 +169,7 @@ impl App {
             server,
             address,
             metrics,
+            exporting,
             connections,
             shutting_down,
             drain: settings.server.drain,
@@ -238,6 +250,10 @@ impl App {
         }
         if let Some(sending) = sending {
             sending.end().await;
+        }
+        // Last, as what the others did until their end is told too.
+        if let Some(exporting) = self.exporting {
+            exporting.end().await;
         }
         outcome
     }

@@ -33,9 +33,14 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "CLAVIGER__";
 
 /// Names that platforms and people already use.
-const WELL_KNOWN: [(&str, &str); 6] = [
+const WELL_KNOWN: [(&str, &str); 11] = [
     ("DATABASE_URL", "database.url"),
     ("JWT_SECRET", "access_token.secrets"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "traces.headers"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "traces.resource"),
+    ("OTEL_SERVICE_NAME", "traces.service_name"),
+    ("OTEL_TRACES_SAMPLER_ARG", "traces.sample_ratio"),
     ("PORT", "server.port"),
     ("REFRESH_SECRET", "refresh_token.keys"),
     ("RUST_LOG", "log.level"),
@@ -43,7 +48,8 @@ const WELL_KNOWN: [(&str, &str); 6] = [
 ];
 
 /// Never shown, and may be read from a file.
-pub(super) const SECRET_KEYS: [&str; 4] = ["access_token.secrets", "database.url", "mail.url", "refresh_token.keys"];
+pub(super) const SECRET_KEYS: [&str; 5] =
+    ["access_token.secrets", "database.url", "mail.url", "refresh_token.keys", "traces.headers"];
 
 pub(super) fn merge(
     file: Option<&Path>,

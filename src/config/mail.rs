@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::SecretString;
 
 use super::postgres_url::percent_decode;
@@ -160,10 +158,7 @@ pub(super) fn read_mail(r: &mut Reader) -> Option<Mail> {
     let reset_ttl = r.duration("mail.reset_ttl", super::MINUTE..=super::DAY);
     let require_verified_email = r.boolean("mail.require_verified_email");
     let letters = read_letters(r);
-    let authorities = r.file("mail.ca_file");
-    if authorities.as_ref().is_some_and(|pem| !has_certificates(pem)) {
-        r.problem("mail.ca_file", "holds no certificates in PEM form");
-    }
+    let authorities = r.certificates("mail.ca_file");
     let Some(url) = r.optional_text("mail.url") else {
         if require_verified_email {
             r.problem("mail.require_verified_email", "needs mail.url: nobody could verify an address");
@@ -223,11 +218,6 @@ fn read_letters(r: &mut Reader) -> Option<Letters> {
     }
     let letters = Letters::new(&own);
     letters.map_err(|problems| problems.iter().for_each(|problem| r.problem("mail.templates", problem))).ok()
-}
-
-fn has_certificates(pem: &str) -> bool {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    certificates.is_ok_and(|certificates| !certificates.is_empty())
 }
 
 #[cfg(test)]

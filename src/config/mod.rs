@@ -7,6 +7,7 @@ mod mail;
 mod postgres_url;
 mod reader;
 mod settings;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub use mail::{Mail, MailServer, Protection, SmtpServer};
 pub use postgres_url::{PostgresUrl, RootCertificates, Tls, percent_encode};
 pub use reader::{Problem, Problems};
 pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Settings};
+pub use traces::Traces;
 
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
@@ -113,6 +115,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     }
     let mail = mail::read_mail(r);
     let metrics = r.socket_address("metrics.address");
+    let traces = traces::read_traces(r);
     let log = read_log(r);
     Some(Settings {
         server,
@@ -130,6 +133,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         throttling,
         mail,
         metrics,
+        traces,
         log,
     })
 }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -175,6 +177,17 @@ impl Reader {
         read.map_err(|error| self.problem(key, &format!("{path} cannot be read: {error}"))).ok()
     }
 
+    /// The certificates, as PEM, of the file that is named; none if none is.
+    pub(super) fn certificates(&mut self, key: &str) -> Option<String> {
+        let pem = self.file(key)?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        if certificates.is_ok_and(|certificates| !certificates.is_empty()) {
+            return Some(pem);
+        }
+        self.problem(key, "holds no certificates in PEM form");
+        None
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> bool {
         let value = self.raw(key).parse();
         value.unwrap_or_else(|_| {
@@ -194,6 +207,15 @@ impl Reader {
                 *range.start()
             }
         }
+    }
+
+    /// From 0 to 1.
+    pub(super) fn ratio(&mut self, key: &str) -> f64 {
+        let ratio = self.raw(key).parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.unwrap_or_else(|| {
+            self.bad_value(key, "a number from 0 to 1");
+            0.0
+        })
     }
 
     pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Duration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Mail, PostgresUrl};
+use super::{Mail, PostgresUrl, Traces};
 use crate::domain::access_token::AccessTokenPolicy;
 use crate::domain::origin::AllowedOrigin;
 use crate::domain::profile::ProfileSchema;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub mail: Option<Mail>,
     /// Where Prometheus may ask, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
     /// What to log and how.
     pub log: Log,
 }

@@ -111,6 +111,9 @@ impl Browsers {
             .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .allowed_header("idempotency-key")
             .allowed_header("x-request-id")
+            // Pages that are traced send them with every call, which a preflight must not stop.
+            .allowed_header("traceparent")
+            .allowed_header("tracestate")
             .expose_headers(["retry-after", "www-authenticate", "x-request-id"])
             .supports_credentials()
             .max_age(PREFLIGHT_SECONDS)

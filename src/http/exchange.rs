@@ -25,9 +25,11 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::{ApiError, Code};
-use super::{Surroundings, connections};
+use super::traced::Answered;
+use super::{Surroundings, connections, traced};
 use crate::domain::session::Sender;
 use crate::telemetry::chain;
+use crate::traces::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -57,7 +59,9 @@ pub async fn around(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let request_id = request_id(&request);
     let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id, %method);
+    let trace = traced::begin(&outside, &request);
+    let (trace_id, span_id) = (trace.as_ref().map(Trace::trace_id), trace.as_ref().map(Trace::span_id));
+    let span = tracing::info_span!("request", request_id, %method, trace_id, span_id);
     let started = Instant::now();
     let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
     let client = request.peer_addr().map(|peer| outside.proxies.client(peer.ip(), request.headers()));
@@ -70,16 +74,23 @@ pub async fn around(
     // with its statement still running on a connection that the next caller gets. So all that is told and counted of the
     // request is told in there.
     let work = async move {
-        let outcome = match caught(answering).await {
-            Ok(outcome) => finish(outcome, &request_id, surroundings.https),
-            Err(panic) => Err(broken_down(&*panic, &request_id, surroundings.https)),
+        let outcome = caught(Trace::of(trace.as_ref(), answering)).await;
+        let marks = Marks { request_id: &request_id, https: surroundings.https, trace: trace.as_ref() };
+        let outcome = match outcome {
+            Ok(outcome) => marks.finish(outcome),
+            Err(panic) => Err(marks.broken_down(&*panic)),
         };
         let (route, status) = match &outcome {
             Ok(answer) => (answer.request().match_pattern().unwrap_or_default(), answer.status()),
-            Err(error) => (String::new(), error.error_response().status()),
+            Err(error) => (String::new(), error.as_response_error().status_code()),
         };
         log(&route, status, client, started);
         surroundings.measures.answered(&method, &route, status, started);
+        if let Some(mut trace) = trace {
+            let https = surroundings.https;
+            let answered = Answered { method: &method, route: &route, status, https, request_id: &request_id };
+            answered.tell(&mut trace);
+        }
         outcome
     };
     let mut answer = rt::spawn(work.instrument(span)).await.map_err(ErrorInternalServerError)??;
@@ -100,16 +111,6 @@ async fn caught<T>(work: impl Future<Output = T>) -> std::thread::Result<T> {
     .await
 }
 
-/// The complete answer to a request whose handler panicked.
-fn broken_down(panic: &(dyn Any + Send), request_id: &str, https: bool) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
-    tracing::error!(error = text, "a request panicked");
-    let mut response = ApiError::of(Code::Internal).respond(request_id);
-    mark(response.headers_mut(), request_id, https);
-    InternalError::from_response("a request panicked", response).into()
-}
-
 /// The caller's id for the request if it is one that can stand in a log, else a new one.
 fn request_id(request: &ServiceRequest) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
@@ -119,41 +120,61 @@ fn request_id(request: &ServiceRequest) -> String {
     given.filter(good).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
-fn finish(
-    outcome: Result<ServiceResponse<impl MessageBody + 'static>, Error>,
-    request_id: &str,
+/// What every answer to a request says.
+struct Marks<'a> {
+    request_id: &'a str,
     https: bool,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut answer = outcome?.map_into_boxed_body();
-    if answer.status().is_client_error() || answer.status().is_server_error() {
-        answer = into_problem(answer, request_id);
-    }
-    mark(answer.headers_mut(), request_id, https);
-    Ok(answer)
+    trace: Option<&'a Trace>,
 }
 
-/// The headers of every answer.
-fn mark(headers: &mut HeaderMap, request_id: &str, https: bool) {
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, value);
-    }
-    let mut always = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    // Nothing in an answer is to be guessed at, or told to the next page.
-    always(REFERRER_POLICY, "no-referrer");
-    always(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if https {
-        always(STRICT_TRANSPORT_SECURITY, "max-age=63072000");
-    }
-    // Pages, and what is kept, say these two for themselves.
-    let mut unless_said = |name, value| {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
+impl Marks<'_> {
+    fn finish(
+        &self,
+        outcome: Result<ServiceResponse<impl MessageBody + 'static>, Error>,
+    ) -> Result<ServiceResponse<BoxBody>, Error> {
+        let mut answer = outcome?.map_into_boxed_body();
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            answer = into_problem(answer, self.request_id);
         }
-    };
-    // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
-    unless_said(CACHE_CONTROL, "no-store");
-    // They are data: nothing in them is to be run, or shown in a frame.
-    unless_said(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+        self.put(answer.headers_mut());
+        Ok(answer)
+    }
+
+    /// The complete answer to a request whose handler panicked.
+    fn broken_down(&self, panic: &(dyn Any + Send)) -> Error {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        tracing::error!(error = text, "a request panicked");
+        let mut response = ApiError::of(Code::Internal).respond(self.request_id);
+        self.put(response.headers_mut());
+        InternalError::from_response("a request panicked", response).into()
+    }
+
+    fn put(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(self.request_id) {
+            headers.insert(REQUEST_ID, value);
+        }
+        if let Some(trace) = self.trace {
+            traced::mark(trace, headers);
+        }
+        let mut always = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        // Nothing in an answer is to be guessed at, or told to the next page.
+        always(REFERRER_POLICY, "no-referrer");
+        always(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if self.https {
+            always(STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+        }
+        // Pages, and what is kept, say these two for themselves.
+        let mut unless_said = |name, value| {
+            if !headers.contains_key(&name) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        };
+        // Answers are about one person at one moment, and many carry tokens (RFC 6749 section 5.1).
+        unless_said(CACHE_CONTROL, "no-store");
+        // They are data: nothing in them is to be run, or shown in a frame.
+        unless_said(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    }
 }
 
 /// The access log. The route, not the path: whatever a client puts into a URL stays out of the log.
@@ -243,6 +264,7 @@ mod tests {
             https: false,
             shutting_down: ShuttingDown::default(),
             measures,
+            tracer: None,
         });
         let (begun, gone) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
         let (begins, go) = (Rc::clone(&begun), Rc::clone(&gone));
@@ -252,9 +274,7 @@ mod tests {
                 begins.notify_one();
                 go.notified().await;
                 drop(begins);
-                if Rc::strong_count(&go) > 0 {
-                    panic!("a bug");
-                }
+                assert!(Rc::strong_count(&go) == 0, "a bug");
                 HttpResponse::Ok()
             }
         };

@@ -24,6 +24,7 @@ pub mod openapi;
 mod part;
 mod sessions;
 mod token;
+mod traced;
 mod users;
 mod verifications;
 
@@ -33,6 +34,7 @@ use actix_web::web::{self, ServiceConfig, get, head, resource};
 use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::session::Sender;
+use crate::traces::Tracer;
 pub use accounts::UserBody;
 pub use admin::{DetailsBody, DirectoryBody};
 use browser::Browsers;
@@ -118,6 +120,8 @@ pub struct Surroundings {
     pub shutting_down: ShuttingDown,
     /// What is measured of requests.
     pub measures: Measures,
+    /// Where requests are traced.
+    pub tracer: Option<Tracer>,
 }
 
 type Outside = web::Data<Surroundings>;

@@ -7,6 +7,7 @@ mod outbox;
 mod smtp;
 mod writing;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::config::{self, MailServer};
 use crate::domain::mail::MailKind;
 use crate::figures::{Counts, Figures, Labels};
 use crate::store::Store;
+use crate::traces::Tracer;
 pub use outbox::Running;
 use smtp::{Line, Smtp};
 use writing::Writer;
@@ -29,6 +31,7 @@ pub struct Outbox {
     wake: Arc<Notify>,
     /// What became of mails, of which kind.
     counts: Counts<2>,
+    tracer: Option<Tracer>,
 }
 
 /// What an attempt to send a mail came to.
@@ -57,6 +60,16 @@ enum Undelivered {
     Never(&'static str, #[source] Cause),
 }
 
+impl Undelivered {
+    /// In one word, for traces.
+    fn kind(&self) -> Cow<'static, str> {
+        match self {
+            Self::Later(..) => "later".into(),
+            Self::Never(..) => "never".into(),
+        }
+    }
+}
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// How mails leave.
@@ -81,7 +94,13 @@ impl Outbox {
             MailServer::Smtp(server) => Carrier::Smtp(Smtp::new(server, &settings)?),
             MailServer::Folder(folder) => Carrier::Folder(folder.clone()),
         };
-        Ok(Self { store, carrier, writer: Writer::new(settings), wake, counts: counts() })
+        Ok(Self { store, carrier, writer: Writer::new(settings), wake, counts: counts(), tracer: None })
+    }
+
+    /// Tells a collector how mails are sent.
+    #[must_use]
+    pub fn traced(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Enters what is counted of mails.

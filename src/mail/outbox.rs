@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 use super::smtp::SEND_LIMIT;
 use super::{Outbox, Outcome, Undelivered};
 use crate::domain::mail::QueuedMail;
 use crate::store::{self, mails};
 use crate::telemetry::chain;
+use crate::traces::{self, Caller, SpanKind, Trace};
 
 /// Mails that one process sends at once. Servers refuse a client that comes with more than a few connections.
 const LANES: usize = 4;
@@ -96,43 +98,59 @@ impl Outbox {
         Ok(next.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)))
     }
 
+    /// In a trace of its own: the request that queued it may have been another process's, and is over.
     async fn deliver(self: Arc<Self>, mail: QueuedMail, until: Instant) {
+        let name = format!("send {}", mail.kind.as_str());
+        let trace = self.tracer.as_ref().map(|tracer| tracer.begin(name, SpanKind::Internal, Caller::Nobody));
+        let span = trace.as_ref().map_or_else(Span::none, |trace| {
+            tracing::info_span!("mail", trace_id = trace.trace_id(), span_id = trace.span_id())
+        });
+        let kind = mail.kind;
+        let outcome = Trace::of(trace.as_ref(), self.work_off(mail, until)).instrument(span).await;
+        self.count(kind, outcome);
+        if let (Some(mut trace), Outcome::PutOff | Outcome::GivenUp) = (trace, outcome) {
+            trace.failed(outcome.as_str());
+        }
+    }
+
+    async fn work_off(&self, mail: QueuedMail, until: Instant) -> Outcome {
         let (id, kind) = (mail.id, mail.kind.as_str());
         match self.send(&mail, until).await {
             Ok(sent) => {
-                self.count(mail.kind, if sent { Outcome::Sent } else { Outcome::Dropped });
+                let outcome = if sent { Outcome::Sent } else { Outcome::Dropped };
                 // Again and again, as every other outcome means to send it twice.
                 while let Err(error) = self.store.run(async |client| mails::delete(client, id).await).await {
                     if Instant::now() > until {
                         tracing::error!(mail = %id, kind, error = chain(&error), "a mail was sent, and cannot be removed");
-                        return;
+                        return outcome;
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 tracing::info!(mail = %id, kind, attempts = mail.attempts, sent, "a mail is done");
+                outcome
             }
             Err(Undelivered::Never(what, cause)) => {
-                self.count(mail.kind, Outcome::GivenUp);
                 tracing::error!(mail = %id, kind, error = chain(&*cause), "{what}; the mail is given up");
                 let removed = self.store.run(async |client| mails::delete(client, id).await).await;
                 removed
                     .unwrap_or_else(|error| tracing::warn!(mail = %id, error = chain(&error), "it cannot be removed"));
+                Outcome::GivenUp
             }
             Err(Undelivered::Later(what, cause)) => {
                 let put_off = async |client: &mut _| mails::put_off(client, id, LONGEST_PAUSE, GIVEN_UP_AFTER).await;
                 let (error, attempts) = (chain(&*cause), mail.attempts);
                 match self.store.run(put_off).await {
                     Ok(Some(pause)) => {
-                        self.count(mail.kind, Outcome::PutOff);
                         tracing::warn!(mail = %id, kind, error, attempts, retry_in_ms = pause.as_millis(), "{what}; the mail waits");
+                        Outcome::PutOff
                     }
                     Ok(None) => {
-                        self.count(mail.kind, Outcome::GivenUp);
                         tracing::error!(mail = %id, kind, error, attempts, "{what}; the mail is given up, as it is a day old");
+                        Outcome::GivenUp
                     }
                     Err(database) => {
-                        self.count(mail.kind, Outcome::PutOff);
                         tracing::warn!(mail = %id, kind, error, attempts, database = chain(&database), "{what}; the mail waits until its claim ends");
+                        Outcome::PutOff
                     }
                 }
             }
@@ -141,7 +159,10 @@ impl Outbox {
 
     /// Sends a mail; says whether there was somebody to send it to.
     async fn send(&self, mail: &QueuedMail, until: Instant) -> Result<bool, Undelivered> {
-        let way = self.carrier.open().await?;
+        let opening = traces::call(|| ("open the way to the mail server".into(), Vec::new()));
+        let way = self.carrier.open().await;
+        opening.came_to(&way, Undelivered::kind);
+        let way = way?;
         let Some(written) = self.writer.write(&self.store, mail).await? else {
             way.close();
             return Ok(false);
@@ -149,8 +170,10 @@ impl Outbox {
         if Instant::now() + SEND_LIMIT > until {
             return Err(Undelivered::Later("preparing took too long", "others may try it by now".into()));
         }
-        way.send(&written.envelope, &mail.id.to_string(), written.bytes).await?;
-        Ok(true)
+        let handing_over = traces::call(|| ("hand the mail over".into(), Vec::new()));
+        let sent = way.send(&written.envelope, &mail.id.to_string(), written.bytes).await;
+        handing_over.came_to(&sent, Undelivered::kind);
+        sent.map(|()| true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between us and Postgres, sorted by what the caller can do about it.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use deadpool_postgres::PoolError;
@@ -34,6 +35,19 @@ impl Error {
     /// A value in a row that this version does not know.
     pub(super) fn unknown_value(column: &str, value: &str) -> Self {
         Self::Bug(format!("the column {column} holds {value:?}").into())
+    }
+}
+
+impl Error {
+    /// In one word, for traces.
+    pub(super) fn kind(&self) -> Cow<'static, str> {
+        let kind = match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::NotSetUp(_) => "not_set_up",
+            Self::Taken(_) => "taken",
+            Self::Bug(_) => "bug",
+        };
+        kind.into()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod revocations;
 pub mod sessions;
 pub mod statements;
 pub mod statistics;
+mod summary;
 pub mod throttles;
 pub mod tls;
 pub mod turns;
@@ -32,11 +33,13 @@ use deadpool_postgres::{
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config;
 use crate::figures::{Figures, Histogram, durations, observe};
 use crate::telemetry::chain;
+use crate::traces::{self, KeyValue};
 pub use error::Error;
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
@@ -54,6 +57,8 @@ pub struct Store {
     not_set_up: Arc<Notify>,
     /// For connections.
     waits: Histogram,
+    /// Where it is, for traces.
+    place: Arc<[KeyValue]>,
 }
 
 /// Why there is no store.
@@ -125,6 +130,7 @@ impl Store {
             prepared: settings.prepared_statements,
             not_set_up: Arc::default(),
             waits: durations(),
+            place: place(&settings.url.config),
         })
     }
 
@@ -175,10 +181,12 @@ impl Store {
 
     async fn get(&self, limit: Duration) -> Result<Connection, Error> {
         let started = Instant::now();
+        let waiting = traces::part("wait for a database connection");
         let client = tokio::time::timeout(limit, self.pool.get()).await;
         observe(&self.waits, started.elapsed());
-        let client = client.map_err(Error::unavailable)??;
-        Ok(Connection { client, prepared: self.prepared })
+        let client = client.map_err(Error::unavailable).and_then(|client| Ok(client?));
+        waiting.came_to(&client, Error::kind);
+        Ok(Connection { client: client?, prepared: self.prepared, place: Arc::clone(&self.place) })
     }
 
     /// Lends a transaction to `work` and commits it, unless `work` fails.
@@ -231,6 +239,17 @@ impl Store {
         let status = self.pool.status();
         (status.size, status.available)
     }
+}
+
+/// By OpenTelemetry's conventions for databases. Which of several hosts is used is not known here.
+fn place(config: &tokio_postgres::Config) -> Arc<[KeyValue]> {
+    let mut place = vec![KeyValue::new("db.system.name", "postgresql")];
+    place.extend(config.get_dbname().map(|name| KeyValue::new("db.namespace", name.to_owned())));
+    if let [Host::Tcp(host)] = config.get_hosts() {
+        place.push(KeyValue::new("server.address", host.clone()));
+        place.extend(config.get_ports().first().map(|port| KeyValue::new("server.port", i64::from(*port))));
+    }
+    place.into()
 }
 
 async fn lend<T>(

@@ -1,33 +1,42 @@
 //! How statements reach Postgres: prepared once for each connection, or in one piece each time.
 
+use std::sync::Arc;
+
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Error;
+use super::summary::summary;
+use crate::traces::{self, KeyValue};
 
 /// A connection of the pool, lent for one piece of work.
 pub struct Connection {
     pub(super) client: Client,
     pub(super) prepared: bool,
+    /// Where it leads, for traces.
+    pub(super) place: Arc<[KeyValue]>,
 }
 
 /// A transaction on a connection.
 pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
     prepared: bool,
+    place: &'a [KeyValue],
 }
 
 impl Connection {
     pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
-        Ok(Transaction { inner: self.client.transaction().await?, prepared: self.prepared })
+        let Self { client, prepared, place } = self;
+        let inner = traced(place, "begin", client.transaction()).await?;
+        Ok(Transaction { inner, prepared: *prepared, place })
     }
 }
 
 impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<(), Error> {
-        Ok(self.inner.commit().await?)
+        traced(self.place, "commit", self.inner.commit()).await
     }
 }
 
@@ -46,8 +55,11 @@ pub trait Statements {
 
 impl Statements for Connection {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        if self.prepared {
-            let rows = match prepared(&self.client, sql, parameters).await {
+        let asking = async {
+            if !self.prepared {
+                return self.client.query_typed(sql, parameters).await;
+            }
+            match prepared(&self.client, sql, parameters).await {
                 Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
                     // "cached plan must not change result type": somebody has changed a column, and nothing was done yet.
                     // (A transaction is lost by then; its caller repeats the request.)
@@ -55,22 +67,42 @@ impl Statements for Connection {
                     prepared(&self.client, sql, parameters).await
                 }
                 outcome => outcome,
-            };
-            Ok(rows?)
-        } else {
-            Ok(self.client.query_typed(sql, parameters).await?)
-        }
+            }
+        };
+        traced(&self.place, sql, asking).await
     }
 }
 
 impl Statements for Transaction<'_> {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        if self.prepared {
-            Ok(prepared(&self.inner, sql, parameters).await?)
-        } else {
-            Ok(self.inner.query_typed(sql, parameters).await?)
-        }
+        let asking = async {
+            if self.prepared {
+                prepared(&self.inner, sql, parameters).await
+            } else {
+                self.inner.query_typed(sql, parameters).await
+            }
+        };
+        traced(self.place, sql, asking).await
     }
+}
+
+/// A statement as traces have it: by OpenTelemetry's conventions for databases, and never with a value.
+async fn traced<T>(
+    place: &[KeyValue],
+    sql: &str,
+    asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    let call = traces::call(|| {
+        let summary = summary(sql);
+        let own = [KeyValue::new("db.query.summary", summary.clone())];
+        (summary.into(), own.into_iter().chain(place.iter().cloned()).collect())
+    });
+    let outcome = asking.await;
+    call.came_to(&outcome, |error| match error.code() {
+        Some(code) => code.code().to_owned().into(),
+        None => "connection".into(),
+    });
+    Ok(outcome?)
 }
 
 /// Planned and sent once, and by its name from then on. Poolers in transaction mode that do not know of this give a

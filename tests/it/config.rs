@@ -242,6 +242,48 @@ fn no_secret_is_shown() {
     assert!(![JWT_SECRET, REFRESH_SECRET, "hunter2"].iter().any(|secret| shown.contains(secret)), "{shown}");
 }
 
+#[test]
+fn traces_go_where_the_variables_of_opentelemetry_say_and_nothing_secret_is_shown() {
+    assert!(load(None, &with(&[])).traces.is_none());
+    let environment = with(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example.com/otlp"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+        ("OTEL_SERVICE_NAME", "login"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ]);
+    let loaded = config::load(None, &environment, &BTreeMap::new()).unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2") && !loaded.warnings.concat().contains("traces"));
+    let traces = loaded.settings.traces.unwrap();
+    assert_eq!(
+        (traces.endpoint.as_str(), traces.service_name.as_str()),
+        ("https://otlp.example.com/otlp/v1/traces", "login")
+    );
+    assert_eq!((traces.sample_ratio, traces.resource.len(), traces.headers.len()), (0.25, 1, 1));
+
+    let told = problems(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("CLAVIGER__TRACES__RESOURCE", "production"),
+        ("CLAVIGER__TRACES__SERVICE_NAME", ""),
+    ]);
+    for expected in [
+        "has 5 problem(s)",
+        "traces.endpoint (from OTEL_EXPORTER_OTLP_ENDPOINT): must be an address such as http://127.0.0.1:4318",
+        "traces.headers (from OTEL_EXPORTER_OTLP_HEADERS): must be like name=value",
+        "traces.sample_ratio (from OTEL_TRACES_SAMPLER_ARG): \"1.5\" is not a number from 0 to 1",
+        "traces.resource (from CLAVIGER__TRACES__RESOURCE): must be like name=value",
+        "traces.service_name (from CLAVIGER__TRACES__SERVICE_NAME): must not be empty",
+    ] {
+        assert!(told.contains(expected), "{expected}\nis not in\n{told}");
+    }
+    assert!(!told.contains("hunter2"));
+    let exposed = with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "a=b")]);
+    let warnings = config::load(None, &exposed, &BTreeMap::new()).unwrap().warnings;
+    assert!(warnings.concat().contains("traces.headers travel where others can read them"), "{warnings:?}");
+}
+
 const MAIL: [(&str, &str); 4] = [
     ("SMTP_URL", "smtp://ada:hunter2@mail.example.com"),
     ("CLAVIGER__MAIL__FROM", "Shop <shop@example.com>"),

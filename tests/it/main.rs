@@ -58,6 +58,7 @@ mod spa;
 mod sweep;
 mod throttle;
 mod tls;
+mod traces;
 mod upgrade;
 mod verifier;
 mod web_client;

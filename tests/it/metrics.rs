@@ -55,6 +55,8 @@ async fn with_mail(mails: &TempDir) -> TestApp {
     let link = "https://app.example.com/{token}";
     let settings = [
         LISTEN,
+        // Where nobody is.
+        ("CLAVIGER__TRACES__ENDPOINT", "http://127.0.0.1:9"),
         ("CLAVIGER__THROTTLE__ENABLED", "false"),
         ("CLAVIGER__MAIL__URL", &*url),
         ("CLAVIGER__MAIL__FROM", "shop@example.com"),

@@ -14,6 +14,7 @@ use super::Error;
 use crate::domain::password::{Password, PasswordHash, Salt};
 use crate::domain::throttle::Trier;
 use crate::figures::Figures;
+use crate::traces;
 pub use comparing::Comparison;
 use workers::{Job, Workers};
 
@@ -104,7 +105,13 @@ impl Hashing {
 
     async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.workers.enqueue(job(reply));
-        answer.await.map_err(Error::internal)
+        let waiting = traces::part("wait for a core");
+        let begun = self.workers.enqueue(job(reply));
+        begun.await.map_err(Error::internal)?;
+        waiting.done();
+        let hashing = traces::part("hash a password");
+        let outcome = answer.await.map_err(Error::internal);
+        hashing.came_to(&outcome, |_panicked| "panic".into());
+        outcome
     }
 }

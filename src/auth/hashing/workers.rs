@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use bcrypt_lanes::{Input, LANES, Lanes};
+use tokio::sync::oneshot;
 
 use crate::domain::password::{Key, Salt};
 use crate::figures::{Figures, Histogram, durations, observe};
@@ -51,9 +52,15 @@ struct Line {
     waits: Histogram,
 }
 
+struct Waiting {
+    since: Instant,
+    begins: oneshot::Sender<()>,
+    job: Job,
+}
+
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<(Instant, Job)>,
+    jobs: VecDeque<Waiting>,
     /// Threads with nothing to do.
     idle: usize,
     closed: bool,
@@ -83,9 +90,12 @@ impl Workers {
         self.cores * LANES
     }
 
-    pub(super) fn enqueue(&self, job: Job) {
-        self.line.queue().jobs.push_back((Instant::now(), job));
+    /// Puts a job at the end of the queue; what it gives is done when the job is begun.
+    pub(super) fn enqueue(&self, job: Job) -> oneshot::Receiver<()> {
+        let (begins, begun) = oneshot::channel();
+        self.line.queue().jobs.push_back(Waiting { since: Instant::now(), begins, job });
         self.line.news.notify_one();
+        begun
     }
 
     pub(super) fn enter_figures(&self, figures: &mut Figures) {
@@ -139,9 +149,11 @@ impl Line {
         if !nothing && queue.jobs.len() <= queue.idle {
             return None;
         }
-        let (since, job) = queue.jobs.pop_front()?;
+        let Waiting { since, begins, job } = queue.jobs.pop_front()?;
         drop(queue);
         observe(&self.waits, since.elapsed());
+        // Whoever has gone is not told.
+        _ = begins.send(());
         Some(job)
     }
 

@@ -18,7 +18,7 @@ pub(super) enum Caching {
 
 const REVALIDATED: &str = "Cache-Control.revalidated";
 
-const HEADERS: [Header; 14] = [
+const HEADERS: [Header; 15] = [
     ("Allow", true, "The methods that there are.", text),
     ("Cache-Control", true, "Nothing is kept.", || json!({ "type": "string", "enum": ["no-store"] })),
     (REVALIDATED, true, "Ask whether it is still so.", || json!({ "type": "string", "enum": ["no-cache"] })),
@@ -32,6 +32,12 @@ const HEADERS: [Header; 14] = [
     ),
     ("Retry-After", true, "Seconds to wait.", || json!({ "type": "integer", "minimum": 1 })),
     ("Set-Cookie", false, "The refresh token, or its removal, for a browser that asked for the cookie.", text),
+    (
+        "Traceparent",
+        false,
+        "Where in a trace the answer was made (W3C Trace Context), if the service is traced.",
+        || json!({ "type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$" }),
+    ),
     ("WWW-Authenticate", true, "What would open this (RFC 6750, RFC 7617).", text),
     ("X-Auth-Email", true, "The caller's address, in UTF-8.", text),
     ("X-Auth-Role", true, "The caller's role.", || json!({ "type": "string", "enum": ["user", "admin"] })),
@@ -63,7 +69,7 @@ pub(super) fn all() -> Value {
 
 /// References to those that every answer has, and to these.
 pub(super) fn of_answer<'a>(caching: Caching, names: impl IntoIterator<Item = &'a str>) -> Value {
-    let names = ["Cache-Control", "X-Request-Id"].into_iter().chain(names);
+    let names = ["Cache-Control", "Traceparent", "X-Request-Id"].into_iter().chain(names);
     let mut headers: Map<String, Value> = names.map(|name| (name.to_owned(), reference("headers", name))).collect();
     if caching == Caching::Revalidated {
         headers.insert("Cache-Control".to_owned(), reference("headers", REVALIDATED));

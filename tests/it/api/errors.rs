@@ -156,6 +156,7 @@ async fn a_panic_is_a_bug_that_only_its_request_suffers() {
         https: false,
         shutting_down: ShuttingDown::default(),
         measures: Measures::default(),
+        tracer: None,
     });
     let app = App::new().wrap(from_fn(claviger::http::around)).app_data(surroundings.clone());
     let app = app.route("/", web::get().to(panics));

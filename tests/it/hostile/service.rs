@@ -111,7 +111,7 @@ impl Service {
             };
             let cors = browsers.cors();
             let (shutting_down, measures) = (ShuttingDown::default(), Measures::default());
-            let outside = Surroundings { proxies, browsers, https: true, shutting_down, measures };
+            let outside = Surroundings { proxies, browsers, https: true, shutting_down, measures, tracer: None };
             let app = App::new()
                 .wrap(cors)
                 .wrap(from_fn(http::around))

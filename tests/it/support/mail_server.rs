@@ -134,7 +134,7 @@ impl MailServer {
 }
 
 /// A certificate for `localhost` from an authority that no system knows.
-fn acceptor() -> (TlsAcceptor, tempfile::NamedTempFile) {
+pub(super) fn acceptor() -> (TlsAcceptor, tempfile::NamedTempFile) {
     let authority_key = KeyPair::generate().unwrap();
     let mut parameters = CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
