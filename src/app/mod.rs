@@ -228,7 +228,7 @@ impl App {
         let mut sending = None;
         let outcome = tokio::select! {
             served = &mut serving => return served.unwrap_or_else(|join| Err(std::io::Error::other(join))).map_err(AppError::Serve),
-            error = self.upkeep.keep(&mut sending) => Err(error),
+            error = Box::pin(self.upkeep.keep(&mut sending)) => Err(error),
             never = self.connections.watch() => match never {},
             () = stop => Ok(()),
         };

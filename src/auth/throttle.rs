@@ -61,12 +61,12 @@ impl Turnstile {
     /// [`Error::Overloaded`] when too many of its network wait, or that takes too long.
     pub(super) async fn pass(&self, address: IpAddr, lane: Lane) -> Result<Passed<'_>, Error> {
         let one_of_crowd = self.join((lane, network(address))).ok_or(Error::Overloaded)?;
-        let line = match lane {
+        let places = match lane {
             Lane::Strangers => &self.strangers,
             Lane::Devices => &self.devices,
             Lane::Programs => &self.programs,
         };
-        let permit = tokio::time::timeout(self.patience, line.acquire()).await;
+        let permit = tokio::time::timeout(self.patience, places.acquire()).await;
         let permit = permit.map_err(|_elapsed| Error::Overloaded)?.map_err(Error::internal)?;
         Ok(Passed { _permit: permit, _one_of_crowd: one_of_crowd })
     }

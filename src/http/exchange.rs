@@ -275,7 +275,7 @@ mod tests {
                 go.notified().await;
                 drop(begins);
                 assert!(Rc::strong_count(&go) == 0, "a bug");
-                HttpResponse::Ok()
+                HttpResponse::Ok().finish()
             }
         };
         let app = App::new().app_data(outside).wrap(from_fn(around)).route("/", get().to(handler));

@@ -106,7 +106,7 @@ impl Outbox {
             tracing::info_span!("mail", trace_id = trace.trace_id(), span_id = trace.span_id())
         });
         let kind = mail.kind;
-        let outcome = Trace::of(trace.as_ref(), self.work_off(mail, until)).instrument(span).await;
+        let outcome = Trace::of(trace.as_ref(), Box::pin(self.work_off(mail, until))).instrument(span).await;
         self.count(kind, outcome);
         if let (Some(mut trace), Outcome::PutOff | Outcome::GivenUp) = (trace, outcome) {
             trace.failed(outcome.as_str());

@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::Error;
 use super::summary::summary;
-use crate::traces::{self, KeyValue};
+use crate::traces::{self, KeyValue, Part};
 
 /// A connection of the pool, lent for one piece of work.
 pub struct Connection {
@@ -29,14 +29,16 @@ pub struct Transaction<'a> {
 impl Connection {
     pub(super) async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let Self { client, prepared, place } = self;
-        let inner = traced(place, "begin", client.transaction()).await?;
+        let beginning = begin(place, "begin");
+        let inner = end(beginning, client.transaction().await)?;
         Ok(Transaction { inner, prepared: *prepared, place })
     }
 }
 
 impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<(), Error> {
-        traced(self.place, "commit", self.inner.commit()).await
+        let committing = begin(self.place, "commit");
+        end(committing, self.inner.commit().await)
     }
 }
 
@@ -55,10 +57,8 @@ pub trait Statements {
 
 impl Statements for Connection {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let asking = async {
-            if !self.prepared {
-                return self.client.query_typed(sql, parameters).await;
-            }
+        let statement = begin(&self.place, sql);
+        let outcome = if self.prepared {
             match prepared(&self.client, sql, parameters).await {
                 Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
                     // "cached plan must not change result type": somebody has changed a column, and nothing was done yet.
@@ -68,37 +68,37 @@ impl Statements for Connection {
                 }
                 outcome => outcome,
             }
+        } else {
+            self.client.query_typed(sql, parameters).await
         };
-        traced(&self.place, sql, asking).await
+        end(statement, outcome)
     }
 }
 
 impl Statements for Transaction<'_> {
     async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let asking = async {
-            if self.prepared {
-                prepared(&self.inner, sql, parameters).await
-            } else {
-                self.inner.query_typed(sql, parameters).await
-            }
+        let statement = begin(self.place, sql);
+        let outcome = if self.prepared {
+            prepared(&self.inner, sql, parameters).await
+        } else {
+            self.inner.query_typed(sql, parameters).await
         };
-        traced(self.place, sql, asking).await
+        end(statement, outcome)
     }
 }
 
-/// A statement as traces have it: by OpenTelemetry's conventions for databases, and never with a value.
-async fn traced<T>(
-    place: &[KeyValue],
-    sql: &str,
-    asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Error> {
-    let call = traces::call(|| {
+/// A statement begins, as traces have it: by OpenTelemetry's conventions for databases, and never with a value.
+fn begin(place: &[KeyValue], sql: &str) -> Part {
+    traces::call(|| {
         let summary = summary(sql);
         let own = [KeyValue::new("db.query.summary", summary.clone())];
         (summary.into(), own.into_iter().chain(place.iter().cloned()).collect())
-    });
-    let outcome = asking.await;
-    call.came_to(&outcome, |error| match error.code() {
+    })
+}
+
+/// It came to this.
+fn end<T>(statement: Part, outcome: Result<T, tokio_postgres::Error>) -> Result<T, Error> {
+    statement.came_to(&outcome, |error| match error.code() {
         Some(code) => code.code().to_owned().into(),
         None => "connection".into(),
     });

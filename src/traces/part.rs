@@ -21,7 +21,7 @@ pub(super) struct Here {
 
 /// A part of what is going on here. One that is dropped was given up before its end.
 #[must_use]
-pub struct Part(Option<Span>);
+pub struct Part(Option<Box<Span>>);
 
 /// A part begins, if what it belongs to is traced.
 pub fn part(name: &'static str) -> Part {
@@ -39,7 +39,8 @@ pub fn call(describe: impl FnOnce() -> (Cow<'static, str>, Vec<KeyValue>)) -> Pa
 fn begin(describe: impl FnOnce() -> SpanBuilder) -> Part {
     let span = HERE.try_with(|here| {
         let Here { tracer, context } = here.as_ref()?;
-        Some(tracer.build_with_context(describe(), context))
+        // On the heap: everything that is awaited meanwhile would grow by it, traced or not.
+        Some(Box::new(tracer.build_with_context(describe(), context)))
     });
     Part(span.ok().flatten())
 }

@@ -48,7 +48,7 @@ async fn figure(app: &TestApp, outcome: &str) -> u64 {
 
 #[tokio::test]
 async fn a_login_and_a_refresh_go_on_in_the_trace_of_a_trusted_caller_part_by_part() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let more = [
         BEHIND_A_PROXY,
         NEVER,
@@ -114,7 +114,7 @@ async fn a_login_and_a_refresh_go_on_in_the_trace_of_a_trusted_caller_part_by_pa
 
 #[tokio::test]
 async fn nothing_that_is_secret_or_somebodys_is_in_a_trace() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let app = start(&collector, &[]).await;
     let mut ada = app.register("ada@example.com").await;
     let before = ada.refresh_token.clone();
@@ -138,7 +138,7 @@ async fn nothing_that_is_secret_or_somebodys_is_in_a_trace() {
 
 #[tokio::test]
 async fn who_decides_against_it_is_not_told_and_still_in_the_trace() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let app = start(&collector, &[BEHIND_A_PROXY]).await;
     app.register("ada@example.com").await;
 
@@ -155,7 +155,7 @@ async fn who_decides_against_it_is_not_told_and_still_in_the_trace() {
 
 #[tokio::test]
 async fn what_is_no_traceparent_is_no_error_and_begins_a_trace() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let app = start(&collector, &[BEHIND_A_PROXY]).await;
     app.register("ada@example.com").await;
     for bad in
@@ -171,7 +171,7 @@ async fn what_is_no_traceparent_is_no_error_and_begins_a_trace() {
 
 #[tokio::test]
 async fn strangers_decide_nothing_and_are_remembered() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let traceparent = format!("00-{TRACE}-{SPAN}-01");
     let app = start(&collector, &[NEVER]).await;
     app.register("ada@example.com").await;
@@ -190,7 +190,7 @@ async fn strangers_decide_nothing_and_are_remembered() {
 
 #[tokio::test]
 async fn only_what_the_service_fails_at_is_an_error() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let app = start(&collector, &[]).await;
     app.register("ada@example.com").await;
     let refused = app.anonymous().refresh("rt1_made-up").await;
@@ -210,7 +210,7 @@ async fn only_what_the_service_fails_at_is_an_error() {
 
 #[tokio::test]
 async fn a_mail_is_a_trace_of_its_own() {
-    let (collector, mails) = (Collector::start().await, tempfile::tempdir().unwrap());
+    let (collector, mails) = (Collector::start(), tempfile::tempdir().unwrap());
     let url = format!("file:{}", mails.path().display());
     let link = "https://app.example.com/{token}";
     let mail = [
@@ -235,7 +235,7 @@ async fn a_mail_is_a_trace_of_its_own() {
 
 #[tokio::test]
 async fn logs_and_traces_name_each_other_and_probes_are_in_none() {
-    let (collector, database) = (Collector::start().await, TestDatabase::migrated().await);
+    let (collector, database) = (Collector::start(), TestDatabase::migrated().await);
     let server = ServerProcess::ready(&database.url, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
     let caller = server.anonymous();
     assert_eq!(caller.get("/health/ready").await.header("traceparent"), "");
@@ -267,7 +267,7 @@ async fn where_nothing_is_traced_answers_and_logs_say_nothing_of_it() {
 async fn a_collector_that_is_away_costs_no_request_one_line_in_the_log_and_no_end() {
     let database = TestDatabase::migrated().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let silent = Collector::start().await;
+    let silent = Collector::start();
     silent.be(Manner::Silent);
     for (endpoint, is_told) in [(format!("http://{nobody}"), true), (silent.endpoint(), false)] {
         let mut server = ServerProcess::ready(&database.url, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
@@ -293,7 +293,7 @@ async fn a_collector_that_is_away_costs_no_request_one_line_in_the_log_and_no_en
 
 #[tokio::test]
 async fn what_a_collector_could_not_take_comes_when_it_can_and_all_is_counted() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     collector.be(Manner::Refusing(503));
     let app = start(&collector, &[METRICS]).await;
     assert_eq!([figure(&app, "sent").await, figure(&app, "failed").await, figure(&app, "dropped").await], [0, 0, 0]);
@@ -316,7 +316,7 @@ async fn what_a_collector_could_not_take_comes_when_it_can_and_all_is_counted() 
 
 #[tokio::test]
 async fn a_collector_is_known_by_its_certificate() {
-    let collector = Collector::with_tls().await;
+    let collector = Collector::with_tls();
     let database = TestDatabase::migrated().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.endpoint());
     let stranger = ServerProcess::ready(&database.url, &[endpoint]).await;

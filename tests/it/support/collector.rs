@@ -63,16 +63,16 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) async fn start() -> Self {
-        Self::listening(false).await
+    pub(crate) fn start() -> Self {
+        Self::listening(false)
     }
 
     /// That speaks TLS, with a certificate of an authority that no system knows.
-    pub(crate) async fn with_tls() -> Self {
-        Self::listening(true).await
+    pub(crate) fn with_tls() -> Self {
+        Self::listening(true)
     }
 
-    async fn listening(by_tls: bool) -> Self {
+    fn listening(by_tls: bool) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -217,10 +217,11 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |value: &Value| match value {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        other => format!("{other:?}"),
+    let text = |value: &Value| {
+        if let Value::StringValue(text) = value {
+            return text.clone();
+        }
+        if let Value::IntValue(number) = value { number.to_string() } else { format!("{value:?}") }
     };
     let text = |attribute: &KeyValue| text(attribute.value.as_ref().unwrap().value.as_ref().unwrap());
     attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute))).collect()
