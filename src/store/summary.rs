@@ -1,8 +1,18 @@
 //! A statement in two words, for traces: what it does first, and to which table. Never with a value.
 
 /// Every table there is.
-pub(super) const TABLES: [&str; 9] =
-    ["clients", "deleted_users", "events", "mails", "sessions", "throttles", "turns", "users", "verifications"];
+pub(super) const TABLES: [&str; 10] = [
+    "addresses",
+    "clients",
+    "deleted_users",
+    "events",
+    "mails",
+    "sessions",
+    "throttles",
+    "turns",
+    "users",
+    "verifications",
+];
 
 /// `UPDATE sessions`: by the first table that it writes, or else reads. Of a statement about none of them, its first word.
 pub(super) fn summary(sql: &str) -> String {
