@@ -156,7 +156,9 @@ async fn a_base_backup_and_the_archive_bring_back_any_moment() {
     std::fs::create_dir(&archive).unwrap();
     let owner = server_account();
     let give = |folder: &Path| {
-        owner.map(|(uid, gid)| std::os::unix::fs::chown(folder, Some(uid), Some(gid)).unwrap());
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::chown(folder, Some(uid), Some(gid)).unwrap();
+        }
         std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     };
     give(&archive);
@@ -185,7 +187,9 @@ async fn a_base_backup_and_the_archive_bring_back_any_moment() {
 
     run("mv base data && touch data/recovery.signal".to_owned(), &folder, &[]).await;
     for entry in walk(&folder) {
-        owner.map(|(uid, gid)| std::os::unix::fs::lchown(entry, Some(uid), Some(gid)).unwrap());
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::lchown(entry, Some(uid), Some(gid)).unwrap();
+        }
     }
     give(&folder);
     let settings = documented_settings("restore_command", &archive, &moment);
