@@ -152,17 +152,9 @@ async fn a_backup_taken_under_load_has_every_account_and_the_sessions_of_its_tim
 
 #[tokio::test]
 async fn a_base_backup_and_the_archive_bring_back_any_moment() {
-    let archive = new_folder();
-    std::fs::create_dir(&archive).unwrap();
-    let owner = server_account();
-    let give = |folder: &Path| {
-        if let Some((uid, gid)) = owner {
-            std::os::unix::fs::chown(folder, Some(uid), Some(gid)).unwrap();
-        }
-        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    };
-    give(&archive);
-    let settings = documented_settings("archive_mode", &archive, "");
+    let archive = tempfile::tempdir().unwrap();
+    give(archive.path());
+    let settings = documented_settings("archive_mode", archive.path(), "");
     let cluster = own_cluster(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let server = ServerProcess::ready(&cluster.default_url(), &[]).await;
     let load = Load::on(&server).await;
@@ -186,13 +178,8 @@ async fn a_base_backup_and_the_archive_bring_back_any_moment() {
     drop(server);
 
     run("mv base data && touch data/recovery.signal".to_owned(), &folder, &[]).await;
-    for entry in walk(&folder) {
-        if let Some((uid, gid)) = owner {
-            std::os::unix::fs::lchown(entry, Some(uid), Some(gid)).unwrap();
-        }
-    }
     give(&folder);
-    let settings = documented_settings("restore_command", &archive, &moment);
+    let settings = documented_settings("restore_command", archive.path(), &moment);
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let restored = Cluster::start(&server_programs(), &folder, Purpose::Test(&settings)).await.unwrap();
     let server = ServerProcess::ready(&restored.default_url(), &[]).await;
@@ -203,7 +190,6 @@ async fn a_base_backup_and_the_archive_bring_back_any_moment() {
         assert_eq!(caller.login(email, PASSWORD).await.status, 200, "{email}");
     }
     caller.login("after@example.com", PASSWORD).await.assert_problem(401, "invalid_credentials");
-    std::fs::remove_dir_all(&archive).unwrap();
 }
 
 /// Documented lines of postgresql.conf, as `postgres -c` takes them.
@@ -215,15 +201,16 @@ fn documented_settings(beginning: &str, archive: &Path, moment: &str) -> Vec<Str
     lines.lines().filter_map(setting).collect()
 }
 
-/// A folder and all in it.
-fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+/// Makes a folder and all in it the server's own, as Postgres insists.
+fn give(folder: &Path) {
     let mut found = vec![folder.to_owned()];
-    let mut next = 0;
-    while let Some(path) = found.get(next).cloned() {
+    while let Some(path) = found.pop() {
+        if let Some((uid, gid)) = server_account() {
+            std::os::unix::fs::lchown(&path, Some(uid), Some(gid)).unwrap();
+        }
         if path.is_dir() && !path.is_symlink() {
             found.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         }
-        next += 1;
     }
-    found
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }

@@ -24,7 +24,7 @@ async fn a_planned_switch_over_loses_no_session() {
     wait_until("the standby has taken over", async || cluster.nodes[standby].is("primary").await).await;
     wait_until("the old primary is the standby", async || cluster.nodes[1 - standby].is("synchronous").await).await;
     load.goes_on(100).await;
-    load.is_all_there("switch-over").await;
+    load.everything_is_there("switch-over").await;
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
 
     load.goes_on(100).await;
     assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
-    load.is_all_there("primary killed").await;
+    load.everything_is_there("primary killed").await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_primary_that_freezes_and_wakes_up_confirms_nothing_that_is_forgotten(
     wait_until("it has noticed", async || !cluster.nodes[primary].is("primary").await).await;
     wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
     load.goes_on(100).await;
-    load.is_all_there("primary frozen").await;
+    load.everything_is_there("primary frozen").await;
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn what_was_written_while_the_standby_was_away_waits_for_the_primary_to_co
     cluster.nodes[primary].start_again();
     load.goes_on(100).await;
     assert!(cluster.nodes[primary].is("primary").await, "{}", cluster.nodes[primary].log());
-    load.is_all_there("standby away, primary restarted").await;
+    load.everything_is_there("standby away, primary restarted").await;
 }
 
 #[tokio::test]
@@ -164,7 +164,8 @@ impl Load {
     }
 
     /// Ends the work and looks after everything that was ever confirmed.
-    async fn is_all_there(self, after: &str) {
+    #[expect(clippy::print_stdout, reason = "shown with --nocapture: the figures of docs/how-to/failover.md")]
+    async fn everything_is_there(self, after: &str) {
         self.enough.store(true, Ordering::Relaxed);
         let (mut refreshed, mut repeated) = (0, 0);
         for person in self.people {
