@@ -59,8 +59,8 @@ impl Roles {
     }
 }
 
-fn lacks(haproxy: bool) -> bool {
-    let (program, name) = if haproxy { (HaProxy::program(), "haproxy") } else { (Nginx::program(), "nginx") };
+/// Whether the test must be left out, and says so.
+fn lacks(name: &str, program: Option<PathBuf>) -> bool {
     if program.is_none() {
         skipped(&name.to_uppercase(), &format!("apt-get install {name}"));
     }
@@ -69,7 +69,7 @@ fn lacks(haproxy: bool) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_notices() {
-    if lacks(true) {
+    if lacks("haproxy", HaProxy::program()) {
         return;
     }
     let (old, new, roles) = (old_program(), new_program(), Roles::make().await);
@@ -96,11 +96,8 @@ async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx_and_pgbouncer_processes_are_replaced_one_by_one_and_back_and_nobody_notices() {
-    if lacks(false) {
+    if lacks("nginx", Nginx::program()) || lacks("pgbouncer", PgBouncer::program()) {
         return;
-    }
-    if PgBouncer::program().is_none() {
-        return skipped("PGBOUNCER", "apt-get install pgbouncer");
     }
     let (old, new, roles) = (old_program(), new_program(), Roles::make().await);
     roles.migrate(&old).await;
@@ -118,10 +115,10 @@ async fn behind_nginx_and_pgbouncer_processes_are_replaced_one_by_one_and_back_a
     load.goes_on().await;
     for program in [&new, &old] {
         for index in 0..2 {
-            nginx.take_out(&[index]).await;
+            nginx.leave_out(&[index]).await;
             fleet.stop(index).await;
             fleet.launch(index, program).await;
-            nginx.take_out(&[]).await;
+            nginx.leave_out(&[]).await;
             fleet.serves(index).await;
         }
         load.goes_on().await;
@@ -145,13 +142,13 @@ async fn repeated_after_a_kill(what: &str, mut fleet: Fleet, load: Load) -> usiz
 }
 
 /// So that most users come to a process that hangs before anybody looks after it.
-fn in_turns(cfg: String) -> String {
+fn in_turns(cfg: &str) -> String {
     cfg.replace("balance leastconn", "balance roundrobin").replace("inter 100ms", "inter 1s")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_a_process_that_is_killed_signs_nobody_out() {
-    if lacks(true) {
+    if lacks("haproxy", HaProxy::program()) {
         return;
     }
     let database = TestDatabase::migrated().await;
@@ -163,12 +160,12 @@ async fn behind_haproxy_a_process_that_is_killed_signs_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_repeat_a_refresh_with_its_key_survive_a_kill_behind_any_balancer() {
-    if lacks(true) {
+    if lacks("haproxy", HaProxy::program()) {
         return;
     }
     let database = TestDatabase::migrated().await;
     let fleet = Fleet::start(&new_program(), 3, &database.url, &[]).await;
-    let repeats_nothing = |cfg| in_turns(cfg).replace("conn-failure empty-response", "conn-failure");
+    let repeats_nothing = |cfg: &str| in_turns(cfg).replace("conn-failure empty-response", "conn-failure");
     let (_haproxy, address) = behind_haproxy_with(&fleet, repeats_nothing).await;
     let load = Load::start(address).await;
     assert!(repeated_after_a_kill("killed behind a balancer that repeats nothing", fleet, load).await >= 1);
@@ -176,7 +173,7 @@ async fn clients_that_repeat_a_refresh_with_its_key_survive_a_kill_behind_any_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx_a_process_that_is_killed_signs_nobody_out() {
-    if lacks(false) {
+    if lacks("nginx", Nginx::program()) {
         return;
     }
     let database = TestDatabase::migrated().await;

@@ -82,11 +82,11 @@ impl Fleet {
 /// haproxy with the file of deploy/haproxy, as it is but for addresses, and that it looks ten times as often; and where it
 /// takes requests without TLS.
 pub(crate) async fn behind_haproxy(fleet: &Fleet) -> (HaProxy, SocketAddr) {
-    behind_haproxy_with(fleet, |cfg| cfg).await
+    behind_haproxy_with(fleet, str::to_owned).await
 }
 
 /// The same with a change of the test's own.
-pub(crate) async fn behind_haproxy_with(fleet: &Fleet, change: impl Fn(String) -> String) -> (HaProxy, SocketAddr) {
+pub(crate) async fn behind_haproxy_with(fleet: &Fleet, change: impl Fn(&str) -> String) -> (HaProxy, SocketAddr) {
     let (plain, public, bare) = (free_port(), free_port(), free_port());
     let folder = tempfile::tempdir().unwrap();
     let CertifiedKey { cert, signing_key } =
@@ -102,7 +102,7 @@ pub(crate) async fn behind_haproxy_with(fleet: &Fleet, change: impl Fn(String) -
         .replace("10.0.0.11:8080", &fleet.addresses[0].to_string())
         .replace("10.0.0.12:8080", &fleet.addresses[1].to_string())
         .replace("10.0.0.13:8080", &fleet.addresses[2].to_string());
-    (HaProxy::start(folder, &change(cfg), bare).await, SocketAddr::from(([127, 0, 0, 1], bare)))
+    (HaProxy::start(folder, &change(&cfg), bare).await, SocketAddr::from(([127, 0, 0, 1], bare)))
 }
 
 /// nginx with the file of deploy/compose, as it is but for addresses.
@@ -140,8 +140,8 @@ impl ComposeNginx {
         Self { nginx, conf, servers: fleet.addresses.clone(), bare, public, plain, marker, certificate, generation: 0 }
     }
 
-    /// Sends nobody to these any more.
-    pub(crate) async fn take_out(&mut self, servers: &[usize]) {
+    /// Sends everybody to the others from now on.
+    pub(crate) async fn leave_out(&mut self, servers: &[usize]) {
         self.generation += 1;
         let down = servers.iter().map(|index| format!("server {};", self.servers[*index]));
         let conf = down.fold(self.conf.clone(), |conf, server| conf.replace(&server, &server.replace(';', " down;")));
