@@ -60,16 +60,17 @@ impl Roles {
 }
 
 /// Whether the test must be left out, and says so.
-fn lacks(name: &str, program: Option<PathBuf>) -> bool {
-    if program.is_none() {
+fn lacks(name: &str, program: fn() -> Option<PathBuf>) -> bool {
+    let is_missing = program().is_none();
+    if is_missing {
         skipped(&name.to_uppercase(), &format!("apt-get install {name}"));
     }
-    program.is_none()
+    is_missing
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_notices() {
-    if lacks("haproxy", HaProxy::program()) {
+    if lacks("haproxy", HaProxy::program) {
         return;
     }
     let (old, new, roles) = (old_program(), new_program(), Roles::make().await);
@@ -96,7 +97,7 @@ async fn behind_haproxy_processes_are_replaced_one_by_one_and_back_and_nobody_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx_and_pgbouncer_processes_are_replaced_one_by_one_and_back_and_nobody_notices() {
-    if lacks("nginx", Nginx::program()) || lacks("pgbouncer", PgBouncer::program()) {
+    if lacks("nginx", Nginx::program) || lacks("pgbouncer", PgBouncer::program) {
         return;
     }
     let (old, new, roles) = (old_program(), new_program(), Roles::make().await);
@@ -148,7 +149,7 @@ fn in_turns(cfg: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_a_process_that_is_killed_signs_nobody_out() {
-    if lacks("haproxy", HaProxy::program()) {
+    if lacks("haproxy", HaProxy::program) {
         return;
     }
     let database = TestDatabase::migrated().await;
@@ -160,7 +161,7 @@ async fn behind_haproxy_a_process_that_is_killed_signs_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_repeat_a_refresh_with_its_key_survive_a_kill_behind_any_balancer() {
-    if lacks("haproxy", HaProxy::program()) {
+    if lacks("haproxy", HaProxy::program) {
         return;
     }
     let database = TestDatabase::migrated().await;
@@ -173,7 +174,7 @@ async fn clients_that_repeat_a_refresh_with_its_key_survive_a_kill_behind_any_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx_a_process_that_is_killed_signs_nobody_out() {
-    if lacks("nginx", Nginx::program()) {
+    if lacks("nginx", Nginx::program) {
         return;
     }
     let database = TestDatabase::migrated().await;
