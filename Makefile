@@ -105,7 +105,7 @@ image: ## Build the container image `claviger`
 	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found."; exit 1; }
 	$(ENGINE) build -t claviger .
 
-# Paths are left out of it, so it is the same bytes wherever it is built with the same compilers.
+# No path of this machine is in it, so that builds of the same commit with the same compilers can be compared.
 binary: ## Build the program of the image, which needs nothing of the machine it runs on, and print its SHA-256
 	@target=$$(rustc --print host-tuple); \
 	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/claviger --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" \

@@ -210,7 +210,7 @@ async fn nginx_of_compose_ends_tls_says_where_calls_come_from_and_what_to_do_wit
     assert_eq!(serde_json::from_str::<Value>(body).unwrap()["code"], "gateway_unavailable");
 }
 
-/// Whoever builds with `make binary` gets the bytes that are in the image.
+/// So that what `make binary` builds can be compared with what is in the image.
 #[test]
 fn the_image_and_make_binary_are_built_by_the_same_flags() {
     let (dockerfile, makefile) = (read("Dockerfile"), read("Makefile"));
