@@ -37,7 +37,7 @@ async fn assert_consistent(database: &TestDatabase) {
 }
 
 /// Somebody comes, goes, moves, or arrives with others; the dice decide.
-async fn act(store: &Store, dice: &mut Dice, addresses: usize) {
+async fn act(store: &Store, dice: &mut Dice, addresses: usize, is_distributed: bool) {
     let n = dice.below(addresses);
     match dice.below(4) {
         0 => {
@@ -70,7 +70,11 @@ async fn act(store: &Store, dice: &mut Dice, addresses: usize) {
                 last_login_at: None,
                 profile: json!({}),
             });
-            import::add(store, &arriving).await.unwrap();
+            match import::add(store, &arriving).await {
+                // In several places two that bring the same people at once may wait for each other, and one has to come again.
+                Err(Error::DatabaseUnavailable(_)) if is_distributed => {}
+                added => drop(added.unwrap()),
+            }
         }
     }
 }
@@ -114,14 +118,14 @@ async fn storm(database: &TestDatabase, rounds: usize, with_the_version_before: 
     let store = Arc::new(database.owner());
     let mut contestants = Vec::new();
     for seed in 0..AT_ONCE {
-        let (store, client) = (Arc::clone(&store), database.client().await);
+        let (store, client, is_distributed) = (Arc::clone(&store), database.client().await, database.is_distributed);
         contestants.push(tokio::spawn(async move {
             let mut dice = Dice(seed);
             for _ in 0..rounds {
                 if with_the_version_before && seed % 2 == 0 {
                     act_as_before(&client, &mut dice, ADDRESSES).await;
                 } else {
-                    act(&store, &mut dice, ADDRESSES).await;
+                    act(&store, &mut dice, ADDRESSES, is_distributed).await;
                 }
             }
         }));

@@ -32,7 +32,7 @@ pub(crate) struct TestDatabase {
     pub(crate) url: String,
     admin_url: String,
     /// By `deploy/citus/distribute.sql`.
-    is_distributed: bool,
+    pub(crate) is_distributed: bool,
 }
 
 impl TestDatabase {
