@@ -55,7 +55,7 @@ fixtures: postgres ## Make the accounts of replaced systems again that tests mov
 	tests/fixtures/moving/make.sh
 
 bench: postgres ## Measure how fast it is as a share of what this machine can do; takes a quarter of an hour, on Linux
-	$(CARGO) bench --locked --bench speed -- --out docs
+	$(CARGO) bench --locked --bench speed -- --out target
 
 sweep: postgres ## Measure what a sweep of a million rows costs those who refresh meanwhile; takes a few minutes
 	$(CARGO) bench --locked --bench sweep

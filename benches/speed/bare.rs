@@ -37,7 +37,7 @@ pub(crate) fn serve() -> ExitCode {
     let serving = async move {
         let app =
             move || App::new().route("/json", web::get().to(json)).route("/verify", web::get().to(verify.clone()));
-        let server = HttpServer::new(app).workers(ground_cores()).bind(("127.0.0.1", 0))?;
+        let server = HttpServer::new(app).workers(cores()).bind(("127.0.0.1", 0))?;
         writeln!(stdout(), "{}", server.addrs()[0])?;
         server.run().await
     };
@@ -47,6 +47,6 @@ pub(crate) fn serve() -> ExitCode {
     }
 }
 
-fn ground_cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -91,6 +91,7 @@ impl Ground {
 
 impl Server {
     async fn start(database_url: &str) -> (Self, Duration) {
+        let cost = COST.to_string();
         let environment = BTreeMap::from([
             ("DATABASE_URL", database_url),
             ("JWT_SECRET", ACCESS_SECRET),
@@ -98,7 +99,7 @@ impl Server {
             ("PORT", "0"),
             ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
             ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
-            ("CLAVIGER__PASSWORD__BCRYPT_COST", "10"),
+            ("CLAVIGER__PASSWORD__BCRYPT_COST", &cost),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
         ]);
         let started = Instant::now();

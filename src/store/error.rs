@@ -36,9 +36,7 @@ impl Error {
     pub(super) fn unknown_value(column: &str, value: &str) -> Self {
         Self::Bug(format!("the column {column} holds {value:?}").into())
     }
-}
 
-impl Error {
     /// In one word, for traces.
     pub(super) fn kind(&self) -> Cow<'static, str> {
         let kind = match self {

@@ -43,7 +43,7 @@ const MOST_BYTES: usize = 64 * 1024;
 #[error("traces cannot be sent")]
 pub struct SetupError(#[from] reqwest::Error);
 
-/// Bringing away what is traced. Dropped, it stops at once.
+/// Bringing away what is traced. Dropped, it goes on with what is left.
 pub struct Exporting {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,

@@ -180,7 +180,11 @@ async fn nginx_of_compose_ends_tls_says_where_calls_come_from_and_what_to_do_wit
     }
     let Some(curl) = find_program(&["curl"], &[]) else { return skipped("CURL", "apt-get install curl") };
     let database = TestDatabase::migrated().await;
-    let settings = [("CLAVIGER__SERVER__PUBLIC_URL", "https://auth.example.com")];
+    // Traced, though nobody listens there.
+    let settings = [
+        ("CLAVIGER__SERVER__PUBLIC_URL", "https://auth.example.com"),
+        ("CLAVIGER__TRACES__ENDPOINT", "http://127.0.0.1:9"),
+    ];
     let mut fleet = Fleet::start(Path::new(env!("CARGO_BIN_EXE_claviger")), 2, &database.url, &settings).await;
     let nginx = ComposeNginx::before(&fleet).await;
     // From an address that is not the proxy's.
@@ -196,9 +200,13 @@ async fn nginx_of_compose_ends_tls_says_where_calls_come_from_and_what_to_do_wit
     let answer = ask("http", nginx.plain, "/api/auth/me", &[]);
     assert!(answer.contains(" 308 ") && answer.contains("location: https://auth.example.com/api/auth/me"), "{answer}");
     let body = json!({"email": "ada@example.com", "password": PASSWORD}).to_string();
-    let forged = ["-d", &body, "-H", "content-type: application/json", "-H", "x-forwarded-for: 203.0.113.9"];
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01");
+    let forged =
+        ["-d", &body, "-H", "content-type: application/json", "-H", "x-forwarded-for: 203.0.113.9", "-H", &parent];
     let answer = ask("https", nginx.public, "/api/auth/register", &forged);
     assert!(answer.contains(" 201") && answer.contains("strict-transport-security"), "{answer}");
+    assert!(answer.contains("traceparent: 00-") && !answer.contains(trace), "{answer}");
     assert_eq!(database.number("select count(*) from sessions where host(ip_address) = '127.0.0.2'").await, 1);
 
     fleet.stop(0).await;

@@ -11,7 +11,7 @@ mod pi;
 
 use blowfish::{Schedule, Task, Words, run};
 
-/// How many hashes a core computes at once. With more, each takes longer by nearly as much as there are more of them.
+/// How many hashes a core computes at once. More would gain little, and each would take longer.
 pub const LANES: usize = 4;
 
 /// What a hash is computed of.
@@ -78,12 +78,13 @@ impl<T> Lanes<T> {
         run(&mut self.schedules, &mut self.tasks, rounds);
         let mut ended = Vec::new();
         while let Some(at) = self.tasks.iter().position(|task| task.rounds_left == 0) {
-            let last = self.schedules.len() - 1;
+            let last = self.tasks.len() - 1;
             self.schedules.swap(at, last);
+            self.tasks.swap(at, last);
             let output = self.schedules.last().map(Schedule::output).unwrap_or_default();
-            // Not taken out: where it was dropped it is overwritten, and nowhere else was a copy.
+            // Not taken out: where they are dropped they are overwritten, and nowhere else was a copy.
             self.schedules.truncate(last);
-            drop(self.tasks.swap_remove(at));
+            self.tasks.truncate(last);
             ended.push((self.names.swap_remove(at), output));
         }
         ended

@@ -78,7 +78,7 @@ impl Workers {
             let line = Arc::clone(&line);
             thread::spawn(move || {
                 yield_to_others();
-                // A job that panics has no answer, which its caller sees; neither have its neighbours, which are told to try again.
+                // A job that panics has no answer, and neither have those beside it: 500, as for any bug.
                 while catch_unwind(AssertUnwindSafe(|| line.work())).is_err() {}
             });
         }

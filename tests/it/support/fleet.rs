@@ -51,7 +51,7 @@ impl Fleet {
         let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let server = ServerProcess::by(Command::new(program), &self.database_url, &settings).await;
         assert_eq!(server.address, address);
-        // A description of its API may not be this one's.
+        // An older program's answers are not held against today's document.
         let caller = Anonymous::at(address);
         wait_until("the process is ready", async || caller.get("/health/ready").await.status == 200).await;
         self.servers[index] = Some(server);
