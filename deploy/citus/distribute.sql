@@ -53,7 +53,7 @@ alter table verifications
 
 -- Steps of a statement that read no table run where the statement came in, and not on a node in turn: so one clock decides.
 do $$ begin
-  execute format('alter database %I set citus.task_assignment_policy = %L', current_database(), 'round-robin');
+  execute format('alter database %I set citus.task_assignment_policy = %L', current_database(), 'greedy');
 end $$;
 
 commit;

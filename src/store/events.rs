@@ -11,21 +11,25 @@ use crate::domain::event::{Event, RecordedEvent};
 use crate::domain::place::Place;
 use crate::domain::session::Sender;
 
-/// The beginning of the part of a statement that records what another part did. It ends with `returning true`: what returns
-/// nothing Citus copies into the table, and that row-level security refuses to a role that only serves.
-pub(super) const RECORD: &str =
-    "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id)";
+/// The beginning of the part of a statement that records what another part did.
+///
+/// It is given a time and an id, takes the user from a table of that user's rows, and ends in `returning true`: so Citus hands it
+/// to the user's place, instead of having all places know what is recorded, or copying it, which row-level security refuses.
+pub(super) const RECORD: &str = "insert into events \
+    (user_id, occurred_at, id, session_id, kind, outcome, reason, ip_address, user_agent, request_id)";
 
 /// As [`RECORD`], of what may have been done by another than the account's owner.
-pub(super) const RECORD_BY: &str =
-    "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id, actor_id)";
+pub(super) const RECORD_BY: &str = "insert into events \
+    (user_id, occurred_at, id, session_id, kind, outcome, reason, ip_address, user_agent, request_id, actor_id)";
 
 /// Records an event. Where it tells of a change, this belongs in that change's transaction.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn insert(client: &impl Statements, event: &Event, sender: &Sender) -> Result<(), Error> {
-    let sql = format!("{RECORD_BY} values ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    let sql =
+        "insert into events (user_id, session_id, kind, outcome, reason, ip_address, user_agent, request_id, actor_id)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let parameters: [Parameter<'_>; 9] = [
         (&event.user_id.unwrap_or_default(), Type::UUID),
         (&event.session_id, Type::UUID),
@@ -37,7 +41,7 @@ pub async fn insert(client: &impl Statements, event: &Event, sender: &Sender) ->
         (&sender.request_id, Type::TEXT),
         (&sender.actor_id, Type::UUID),
     ];
-    query_opt(client, &sql, &parameters).await.map(drop)
+    query_opt(client, sql, &parameters).await.map(drop)
 }
 
 /// The newest events of a user, at most `limit`; with a place, those before it.

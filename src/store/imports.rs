@@ -126,7 +126,9 @@ async fn settle(
 
 async fn record(transaction: &Transaction<'_>, made: &HashMap<String, Uuid>) -> Result<(), Error> {
     let sql = format!(
-        "{RECORD} select id, null, 'account_imported', 'success', null, null, null, null from unnest($1::uuid[]) as made (id)
+        "{RECORD}
+         select id, clock_timestamp(), gen_random_uuid(), null, 'account_imported', 'success', null, null, null, null
+         from unnest($1::uuid[]) as made (id)
          returning true"
     );
     let ids: Vec<Uuid> = made.values().copied().collect();

@@ -49,6 +49,8 @@ async fn an_existing_database_is_distributed_once_and_everybody_stays_signed_in(
         let again = json!({"email": account.email, "password": PASSWORD});
         app.anonymous().post("/api/auth/register", again).await.assert_problem(409, "email_taken");
     }
+    let policy = app.database.rows("show citus.task_assignment_policy").await[0].get::<_, String>(0);
+    assert_eq!(policy, "greedy", "what reads no table runs on the coordinator");
     let spread = "select count(distinct get_shard_id_for_distribution_column('users', id)) from users";
     assert!(app.database.number(spread).await > 1);
     for table in ["users", "sessions", "events", "addresses"] {
@@ -101,6 +103,8 @@ impl Plans {
             // A part of a table has its number.
             assert!(plans.contains(&format!(" on {table}_1")), "{what} does not use {table}: {plans}");
         }
+        // What is put together on the coordinator first is sent to every place there is.
+        assert!(!plans.contains("pull to coordinator"), "{what} is sent everywhere: {plans}");
         for tasks in plans.split("Task Count: ").skip(1) {
             assert_eq!(tasks.lines().next(), Some("1"), "{what} asks in several places: {plans}");
         }

@@ -133,7 +133,7 @@ async fn end_doomed(
            order by s.id
            for update
          ), timed as (
-           select locked.*, clock_timestamp() as now from locked
+           select locked.*, clock_timestamp() as now, gen_random_uuid() as event_id from locked
          ), ended as (
            update sessions s set
              ended_at         = least(t.now, t.expired_at),
@@ -141,9 +141,11 @@ async fn end_doomed(
              ended_ip_address = case when t.now < t.expired_at and $7 is null then $3 end
            from timed t
            where s.user_id = $1 and s.id = t.id
-           returning s.user_id, s.id, t.now < t.expired_at as was_alive
+           returning s.user_id, s.id, t.now, t.event_id, t.now < t.expired_at as was_alive
          ), recorded as (
-           {RECORD_BY} select user_id, id, 'session_ended', 'success', $2, $3, $4, $5, $7 from ended where was_alive
+           {RECORD_BY}
+           select u.id, e.now, e.event_id, e.id, 'session_ended', 'success', $2, $3, $4, $5, $7
+           from ended e join users u on u.id = $1 and u.id = e.user_id where e.was_alive
            returning true
          )
          select coalesce(array_agg(id) filter (where was_alive), '{{}}') as ids from ended"

@@ -80,7 +80,7 @@ fn statement(profile: &str) -> String {
           where s.user_id = $1 and s.id = $2
           for update of s
         ), timed as (
-          select current.*, clock_timestamp() as now from current
+          select current.*, clock_timestamp() as now, gen_random_uuid() as event_id from current
         ), decided as (
           select timed.*, case
             when ended_by = 'expired'                            then 'expired'
@@ -110,8 +110,9 @@ fn statement(profile: &str) -> String {
           from decided d
           where t.user_id = $1 and t.id = $2 and d.verdict in ('rotate', 'replay')
         ), recorded as (
-          {RECORD} select user_id, id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
-          from decided where verdict = 'replay'
+          {RECORD}
+          select t.user_id, d.now, d.event_id, d.id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
+          from decided d join sessions t on t.user_id = $1 and t.id = d.id where d.verdict = 'replay'
           returning true
         ), mailed as (
           insert into mails (id, kind, recipient, user_id, details)

@@ -58,7 +58,7 @@ pub async fn insert_with_user(
            select $8, $9, $10, $11, $12, made_at, made_at, made_at from (select clock_timestamp() as made_at) clock
            on conflict do nothing
            returning {COLUMNS}
-         ), signed_in as (select made.*, created_at as now from made)"
+         ), signed_in as (select made.*, created_at as now, gen_random_uuid() as event_id from made)"
     );
     let parameters: [Parameter<'_>; 5] = [
         (&user.id, Type::UUID),
@@ -67,7 +67,7 @@ pub async fn insert_with_user(
         (&user.full_name.map(Line::as_str), Type::TEXT),
         (&user.profile.into_json(), Type::JSONB),
     ];
-    let started = start(transaction, "registered", &sign_in, &parameters, session, policy).await?;
+    let started = start(transaction, "registered", (&sign_in, "s.id", ""), &parameters, session, policy).await?;
     if let Some((user, _)) = &started {
         addresses::claim(transaction, &user.email, user.id).await?;
     }
@@ -94,11 +94,11 @@ pub async fn insert(
         "locked as (
            select id as user_id from users where id = $8 and password_hash = $9 and disabled_at is null for no key update
          ), timed as (
-           select user_id, clock_timestamp() as now from locked
+           select user_id, clock_timestamp() as now, gen_random_uuid() as event_id from locked
          ), signed_in as (
            update users set last_login_at = now, password_hash = coalesce($10, password_hash)
            from timed where id = $8 and id = user_id
-           returning {COLUMNS}, now
+           returning {COLUMNS}, now, event_id
          )"
     );
     let parameters: [Parameter<'_>; 3] = [
@@ -106,15 +106,18 @@ pub async fn insert(
         (&verified.password_hash.as_stored(), Type::TEXT),
         (&rehashed.map(PasswordHash::as_stored), Type::TEXT),
     ];
-    start(transaction, "logged_in", &sign_in, &parameters, session, policy).await
+    // By way of the row that is there already, which says where what belongs to it goes.
+    let sign_in = (&*sign_in, "u.id", "join users u on u.id = $8 and u.id = s.id");
+    start(transaction, "logged_in", sign_in, &parameters, session, policy).await
 }
 
 /// One statement that signs a user in, by the parts `sign_in` with their parameters from $8 on, of which `signed_in` gives
-/// the user and the time; starts the session; and records both as one event of `kind`.
+/// the user, the time and an id for the event; starts the session; and records both as one event of `kind`. The user is `owner`,
+/// of what `signed_in s` is joined with.
 async fn start(
     transaction: &Transaction<'_>,
     kind: &str,
-    sign_in: &str,
+    (sign_in, owner, joined): (&str, &str, &str),
     sign_in_parameters: &[Parameter<'_>],
     session: &NewSession<'_>,
     policy: &SessionPolicy,
@@ -124,15 +127,17 @@ async fn start(
          started as (
            insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, user_agent, ip_address,
                                  label)
-           select id, $1, $2, now, now, now + $3 * interval '1 second', $4, $5, $6
-           from signed_in
-           returning user_id, id as session_id, expires_at, created_at as started_at
+           select {owner}, $1, $2, s.now, s.now, s.now + $3 * interval '1 second', $4, $5, $6
+           from signed_in s {joined}
+           returning true
          ),
          recorded as (
-           {RECORD} select user_id, session_id, '{kind}', 'success', null, $5, $4, $7 from started
+           {RECORD}
+           select {owner}, s.now, s.event_id, $1, '{kind}', 'success', null, $5, $4, $7
+           from signed_in s {joined}
            returning true
          )
-         select {COLUMNS}, started_at, expires_at from signed_in, started"
+         select {COLUMNS}, now as started_at, now + $3 * interval '1 second' as expires_at from signed_in"
     );
     let absolute_ttl = policy.absolute_ttl.as_secs_f64();
     let secret_hash = session.secret_hash.0.as_slice();

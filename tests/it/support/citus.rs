@@ -73,9 +73,6 @@ impl Citus {
     /// Makes a copy of the database that is distributed.
     pub(crate) async fn create_distributed(&self, name: &str) {
         self.make(name, &format!("template {TEMPLATE}")).await;
-        // A setting of the database, which no copy has.
-        let sql = format!("alter database {name} set citus.task_assignment_policy = 'round-robin'");
-        connect(&self.cluster.url("postgres")).await.batch_execute(&sql).await.unwrap();
     }
 
     async fn make(&self, name: &str, template: &str) {
