@@ -124,7 +124,9 @@ async fn connect(settings: &config::Database) -> Result<Client, MigrationError> 
 /// does. It must not wait for them for as long as Postgres takes to look for deadlocks (a second): each would cost requests
 /// of theirs, and this its work. So it lets go, and tries again.
 async fn wait_for_locks(client: &Client, limit: Duration) -> Result<(), MigrationError> {
-    client.batch_execute(&format!("set lock_timeout = {}", limit.as_millis())).await.map_err(unreachable)
+    // What a role has as its limit is meant for requests: a table takes as long as it takes.
+    let limits = format!("set lock_timeout = {}; set statement_timeout = 0", limit.as_millis());
+    client.batch_execute(&limits).await.map_err(unreachable)
 }
 
 fn waits_for_others(code: &SqlState) -> bool {

@@ -16,7 +16,7 @@ pub async fn take(client: &impl Statements, name: &str, pause: Duration) -> Resu
     let sql = "with due as (
                  select name from turns
                  where name = $1 and (due_at <= clock_timestamp() or due_at > clock_timestamp() + $2 * interval '1 second')
-                 for update skip locked
+                 for no key update skip locked
                )
                update turns set due_at = clock_timestamp() + $2 * interval '1 second'
                from due where turns.name = due.name

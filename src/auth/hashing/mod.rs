@@ -11,12 +11,13 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Error;
-use crate::domain::password::{Password, PasswordHash, Salt};
+use crate::domain::password::{Comparing, Password, PasswordHash, Salt};
 use crate::domain::throttle::Trier;
 use crate::figures::Figures;
 use crate::traces;
 pub use comparing::Comparison;
-use workers::{Job, Workers};
+use comparing::{Found, Today};
+use workers::{Step, Workers, yield_to_others};
 
 /// Hashes under way on all cores but one (at least one), several on each, with a bounded queue in front.
 pub struct Hashing {
@@ -28,6 +29,8 @@ pub struct Hashing {
     /// How many of each there are.
     size: usize,
     workers: Workers,
+    /// Comparisons that are no bcrypt, each with a core to itself.
+    others: Arc<Semaphore>,
 }
 
 /// A place in the queue, kept as long as this lives.
@@ -43,8 +46,9 @@ impl Hashing {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
         let workers = Workers::new(cores);
         let places = workers.at_once() + queue;
-        let semaphore = || Arc::new(Semaphore::new(places));
-        Self { cost, places: semaphore(), kept_places: semaphore(), size: places, workers }
+        let semaphore = |size| Arc::new(Semaphore::new(size));
+        let (kept_places, others) = (semaphore(places), semaphore(cores));
+        Self { cost, places: semaphore(places), kept_places, size: places, workers, others }
     }
 
     /// Enters what is measured of the queue.
@@ -85,7 +89,8 @@ impl Hashing {
     /// [`Error::Internal`] when the system has no random bytes.
     pub async fn hash(&self, _place: &Place, password: Password) -> Result<PasswordHash, Error> {
         let salt = Salt::random().map_err(Error::internal)?;
-        self.answer(|reply| Job::Step(comparing::hash(&password, self.cost, salt, reply))).await
+        let today = Today { cost: self.cost, salt };
+        self.answer(|reply| Some(comparing::hash(&password, today, move |hash| _ = reply.send(hash)))).await
     }
 
     /// Compares a claimed password with a stored hash. A wrong one takes the work of one hash at today's cost, whether
@@ -100,17 +105,39 @@ impl Hashing {
         stored: Option<&PasswordHash>,
     ) -> Result<Comparison, Error> {
         let salt = Salt::random().map_err(Error::internal)?;
-        self.answer(|reply| comparing::compare(password, stored, self.cost, salt, reply)).await
+        let comparing = stored.map_or(Comparing::Bcrypt(Vec::new()), |stored| password.comparing(stored));
+        let (attempts, found) = match (comparing, stored) {
+            (Comparing::Other, Some(stored)) => (Vec::new(), self.compare_other(&password, stored).await?),
+            (Comparing::Other, None) => (Vec::new(), Found::Nothing { spent: 0 }),
+            (Comparing::Bcrypt(attempts), _) => (attempts, Found::Nothing { spent: 0 }),
+        };
+        self.answer(|reply| comparing::compare(password, attempts, found, Today { cost: self.cost, salt }, reply)).await
     }
 
-    async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
+    /// Compares with another system's hash that is no bcrypt.
+    async fn compare_other(&self, password: &Password, stored: &PasswordHash) -> Result<Found, Error> {
+        let core = Arc::clone(&self.others).acquire_owned().await.map_err(Error::internal)?;
+        let (password, stored, cost) = (password.clone(), stored.clone(), self.cost);
+        let running = self.workers.also();
+        let work = move || {
+            // Held by the work itself: a caller who goes away does not make room for more than the cores can do.
+            let _held = (core, running);
+            yield_to_others();
+            comparing::compare_other(&password, &stored, cost)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    }
+
+    async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Option<Step>) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let waiting = traces::part("wait for a core");
-        let begun = self.workers.enqueue(job(reply));
-        begun.await.map_err(Error::internal)?;
-        waiting.done();
+        if let Some(step) = job(reply) {
+            let waiting = traces::part("wait for a core");
+            // What has broken down beside it has been told; it may be tried again.
+            self.workers.enqueue(step).await.map_err(|_gone| Error::Overloaded)?;
+            waiting.done();
+        }
         let hashing = traces::part("hash a password");
-        let outcome = answer.await.map_err(Error::internal);
+        let outcome = answer.await.map_err(|_gone| Error::Overloaded);
         hashing.came_to(&outcome, |_panicked| "panic".into());
         outcome
     }

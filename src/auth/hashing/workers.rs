@@ -16,15 +16,7 @@ use crate::figures::{Figures, Histogram, durations, observe};
 /// Rounds between two looks at the queue: about a millisecond.
 const SLICE: u32 = 12;
 
-/// What is to be done for one caller. Nobody waits for it in here: the last step sends the answer.
-pub(super) enum Job {
-    /// A bcrypt, and what follows from it.
-    Step(Step),
-    /// Something else, of which the worker's core does nothing beside.
-    Alone(Box<dyn FnOnce() -> Option<Step> + Send>),
-}
-
-/// One bcrypt.
+/// One bcrypt, which begins a job or goes on with it. Nobody waits for it in here: the last step sends the answer.
 pub(super) struct Step {
     pub(super) key: Key,
     pub(super) salt: Salt,
@@ -55,7 +47,7 @@ struct Line {
 struct Waiting {
     since: Instant,
     begins: oneshot::Sender<()>,
-    job: Job,
+    step: Step,
 }
 
 #[derive(Default)]
@@ -78,8 +70,10 @@ impl Workers {
             let line = Arc::clone(&line);
             thread::spawn(move || {
                 yield_to_others();
-                // A job that panics has no answer, and neither have those beside it: 500, as for any bug.
-                while catch_unwind(AssertUnwindSafe(|| line.work())).is_err() {}
+                // A job that panics has no answer, and neither have those beside it.
+                while catch_unwind(AssertUnwindSafe(|| line.work())).is_err() {
+                    tracing::error!("hashing panicked");
+                }
             });
         }
         Self { line, cores }
@@ -91,11 +85,16 @@ impl Workers {
     }
 
     /// Puts a job at the end of the queue; what it gives is done when the job is begun.
-    pub(super) fn enqueue(&self, job: Job) -> oneshot::Receiver<()> {
+    pub(super) fn enqueue(&self, step: Step) -> oneshot::Receiver<()> {
         let (begins, begun) = oneshot::channel();
-        self.line.queue().jobs.push_back(Waiting { since: Instant::now(), begins, job });
+        self.line.queue().jobs.push_back(Waiting { since: Instant::now(), begins, step });
         self.line.news.notify_one();
         begun
+    }
+
+    /// Counts something else that is hashed, for as long as what it gives lives.
+    pub(super) fn also(&self) -> Running {
+        Running::new(&self.line.running)
     }
 
     pub(super) fn enter_figures(&self, figures: &mut Figures) {
@@ -120,26 +119,23 @@ impl Line {
         let mut lanes = Lanes::default();
         loop {
             while lanes.len() < LANES
-                && let Some(job) = self.next(lanes.is_empty())
+                && let Some(step) = self.next(lanes.is_empty())
             {
-                let running = Running::new(&self.running);
-                let step = match job {
-                    Job::Step(step) => Some(step),
-                    Job::Alone(work) => work(),
-                };
-                go_on(&mut lanes, step, running);
+                start(&mut lanes, step, Running::new(&self.running));
             }
             if lanes.is_empty() {
                 return;
             }
             for ((then, running), output) in lanes.advance(SLICE) {
-                go_on(&mut lanes, then(output), running);
+                if let Some(step) = then(output) {
+                    start(&mut lanes, step, running);
+                }
             }
         }
     }
 
     /// The next job. Whoever has `nothing` to do waits for one; nobody else takes one that such a thread will.
-    fn next(&self, nothing: bool) -> Option<Job> {
+    fn next(&self, nothing: bool) -> Option<Step> {
         let mut queue = self.queue();
         while nothing && queue.jobs.is_empty() && !queue.closed {
             queue.idle += 1;
@@ -149,12 +145,12 @@ impl Line {
         if !nothing && queue.jobs.len() <= queue.idle {
             return None;
         }
-        let Waiting { since, begins, job } = queue.jobs.pop_front()?;
+        let Waiting { since, begins, step } = queue.jobs.pop_front()?;
         drop(queue);
         observe(&self.waits, since.elapsed());
         // Whoever has gone is not told.
         _ = begins.send(());
-        Some(job)
+        Some(step)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -163,16 +159,15 @@ impl Line {
     }
 }
 
-fn go_on(lanes: &mut Lanes<(Then, Running)>, step: Option<Step>, running: Running) {
-    if let Some(Step { key, salt, rounds, then }) = step {
-        let input = Input { rounds, salt: salt.as_bytes(), key: key.as_bytes() };
-        // There is room: whatever goes on has left its own lane.
-        _ = lanes.start(input, (then, running));
-    }
+fn start(lanes: &mut Lanes<(Then, Running)>, step: Step, running: Running) {
+    let Step { key, salt, rounds, then } = step;
+    let input = Input { rounds, salt: salt.as_bytes(), key: key.as_bytes() };
+    // There is room: whatever goes on has left its own lane.
+    _ = lanes.start(input, (then, running));
 }
 
 /// Counts a job for as long as it lives.
-struct Running(Arc<AtomicUsize>);
+pub(super) struct Running(Arc<AtomicUsize>);
 
 impl Running {
     fn new(count: &Arc<AtomicUsize>) -> Self {
@@ -189,7 +184,7 @@ impl Drop for Running {
 
 /// Lets the threads that answer requests, and a database on this machine, go before this one. Only Linux counts this by
 /// thread; elsewhere it would slow them all.
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     #[cfg(target_os = "linux")]
     let _where_it_may_not = rustix::process::setpriority_process(None, 10);
 }

@@ -12,11 +12,12 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use unicode_normalization::UnicodeNormalization;
 
 use super::field::FieldError;
 use foreign::{Foreign, Form};
+use work::Work;
 pub use work::{Bcrypt, Salt};
 
 /// A password as its owner means it: NFC, so that one typed on another keyboard or system is the same password.
@@ -83,26 +84,45 @@ impl Password {
         }
     }
 
+    /// What has to be computed to compare it with `hash`.
+    #[must_use]
+    pub fn comparing(&self, hash: &PasswordHash) -> Comparing {
+        if let Some(hash) = hash.parts() {
+            return Comparing::Bcrypt(vec![Attempt { key: self.key(), hash, counts: true, is_own: true }]);
+        }
+        let Some(foreign) = Foreign::from_stored(hash.as_stored()) else { return Comparing::Bcrypt(Vec::new()) };
+        let Work::Bcrypt(hash, before) = &foreign.work else { return Comparing::Other };
+        let attempt = |text: Cow<'_, str>| {
+            let bytes = before.apply(text.as_bytes());
+            Attempt { key: Key::of(&bytes), hash: hash.clone(), counts: !bytes.contains(&0), is_own: false }
+        };
+        Comparing::Bcrypt(self.texts(foreign.form).into_iter().map(attempt).collect())
+    }
+
+    /// The texts that another system may have hashed: as it was typed, or else as most keyboards would have typed it.
+    fn texts(&self, form: Form) -> Vec<Cow<'_, str>> {
+        let normal = self.text.expose_secret();
+        match form {
+            Form::Nfkc => vec![normal.nfkc().collect::<String>().into()],
+            Form::Typed => self.typed.iter().map(|typed| typed.expose_secret().into()).chain([normal.into()]).collect(),
+        }
+    }
+
     /// How many texts another system's hash is compared with.
     #[must_use]
     pub fn forms(&self) -> u32 {
         1 + u32::from(self.typed.is_some())
     }
 
-    /// Whether another system hashed this password: as it was typed, or else as most keyboards would have typed it.
+    /// Whether another system hashed this password.
     fn is_behind(&self, foreign: &Foreign) -> bool {
-        let matches = |text: &str| foreign.work.matches(text.as_bytes());
-        let normal = self.text.expose_secret();
-        match foreign.form {
-            Form::Nfkc => matches(&normal.nfkc().collect::<String>()),
-            Form::Typed => self.typed.as_ref().is_some_and(|typed| matches(typed.expose_secret())) || matches(normal),
-        }
+        self.texts(foreign.form).iter().any(|text| foreign.work.matches(text.as_bytes()))
     }
 
     /// What bcrypt is computed of.
     #[must_use]
     pub fn key(&self) -> Key {
-        Key(format!("{}\0", self.digest()).into())
+        Key::of(self.digest().as_bytes())
     }
 
     /// 43 characters whatever the length: bcrypt reads only 72 bytes, and other implementations stop at a NUL.
@@ -117,14 +137,38 @@ impl Password {
 
 /// bcrypt's input for a password, with the NUL that it ends with.
 #[derive(Debug)]
-pub struct Key(SecretString);
+pub struct Key(SecretSlice<u8>);
 
 impl Key {
+    fn of(bytes: &[u8]) -> Self {
+        Self([bytes, &[0]].concat().into())
+    }
+
     /// For computing with it.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+        self.0.expose_secret()
     }
+}
+
+/// What has to be computed to compare a password with a stored hash.
+pub enum Comparing {
+    /// These, until one matches: none at all for a hash that nobody can read.
+    Bcrypt(Vec<Attempt>),
+    /// [`Password::verify`], which takes its own time: another system's hash that is no bcrypt.
+    Other,
+}
+
+/// A bcrypt that may come out as a hash says.
+pub struct Attempt {
+    /// What it is computed of.
+    pub key: Key,
+    /// What it is computed with, and what must come out.
+    pub hash: Bcrypt,
+    /// Whether a match counts: no library took a password with a NUL.
+    pub counts: bool,
+    /// Whether a hash like that is as those of today, but for its cost.
+    pub is_own: bool,
 }
 
 /// Whether a password is among the 30,000 most common ones, in any case of letters.

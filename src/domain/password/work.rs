@@ -50,6 +50,7 @@ pub(super) enum Before {
 }
 
 /// A bcrypt hash, `$2b$12$…`.
+#[derive(Clone)]
 pub struct Bcrypt {
     /// The logarithm of its rounds.
     pub cost: u32,
@@ -138,7 +139,7 @@ impl Bcrypt {
 }
 
 impl Before {
-    fn apply<'a>(&self, password: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(super) fn apply<'a>(&self, password: &'a [u8]) -> Cow<'a, [u8]> {
         let sha256 = |bytes| digest::digest(&digest::SHA256, bytes);
         match self {
             Self::Nothing => password.into(),
