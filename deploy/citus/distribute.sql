@@ -25,6 +25,15 @@ end $$;
 
 lock table users, sessions, verifications, events, deleted_users, addresses in access exclusive mode;
 
+do $$ begin
+  if exists (
+    select from users u full join addresses a on a.email = u.email and a.user_id = u.id where u.id is null or a.email is null
+  ) then
+    raise exception 'users and addresses do not say the same'
+      using hint = 'truncate addresses; insert into addresses (email, user_id) select email, id from users;';
+  end if;
+end $$;
+
 -- What no node can know of all others. From here on addresses are unique by the table addresses alone, which programs that know
 -- of it keep themselves. Programs before that table must not run any more.
 drop trigger users_address_kept on users;
