@@ -7,6 +7,9 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 # Folders whose tests need packages of npm.
 NPM_FOLDERS := clients/web examples/spa tests/npm tests/npm/nuxt
 
+# Most of the tests' time is waiting, for processes that start, stop or fail over.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .DEFAULT_GOAL := help
 .PHONY: help run test ways upgrade test-api fixtures bench footprint sweep chaos siege fuzz lint deny fmt check image binary clean postgres packages
 

@@ -351,7 +351,7 @@ async fn a_column_that_changes_under_prepared_statements_costs_one_sign_in_at_mo
             account.refresh().await;
             assert_eq!(account.me().await.status, 200);
         }
-        app.database.execute(&format!("alter table users alter email type {kind}")).await;
+        app.database.execute(&format!("alter table users alter role type {kind}")).await;
         assert_eq!(account.me().await.status, 200);
         account.refresh().await;
         assert_eq!(app.anonymous().login("ada@example.com", PASSWORD).await.status, 200);

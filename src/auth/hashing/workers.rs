@@ -127,8 +127,10 @@ impl Line {
                 return;
             }
             for ((then, running), output) in lanes.advance(SLICE) {
+                // Whoever has the answer finds that it does not run any more.
+                drop(running);
                 if let Some(step) = then(output) {
-                    start(&mut lanes, step, running);
+                    start(&mut lanes, step, Running::new(&self.running));
                 }
             }
         }
