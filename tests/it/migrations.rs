@@ -110,6 +110,22 @@ async fn a_migration_does_not_make_requests_wait_behind_it() {
 }
 
 #[tokio::test]
+async fn a_limit_on_the_requests_of_a_role_is_none_on_its_migrations() {
+    let database = TestDatabase::empty().await;
+    database.migrate_to(Some(7)).await;
+    let people = "insert into users (id, email, password_hash) select gen_random_uuid(), n || '@example.com', '{none}'
+                  from generate_series(1, 100000) n";
+    database
+        .execute(&format!("alter table users disable trigger user; {people}; alter table users enable trigger user"))
+        .await;
+    database.execute(&format!("alter database {} set statement_timeout = '100ms'", database.name)).await;
+
+    migrate(&database.settings(), None).await.unwrap();
+
+    assert_eq!(database.number("select count(*) from addresses").await, 100_000);
+}
+
+#[tokio::test]
 async fn every_constraint_has_a_name_that_code_can_rely_on() {
     let database = TestDatabase::migrated().await;
     let sql = "select conname::text from pg_constraint where conrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace and relname not like 'refinery%') \

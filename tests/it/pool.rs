@@ -17,16 +17,22 @@ async fn connections(app: &TestApp) -> BTreeSet<i32> {
 async fn a_process_opens_no_more_connections_than_its_pool_has() {
     let app = TestApp::start_with(&[("CLAVIGER__DATABASE__POOL_SIZE", "3")]).await;
     let account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
     let calls: Vec<_> = (0..60)
         .map(|_| {
             let (caller, token) = (account.caller.clone(), account.access_token.clone());
             tokio::spawn(async move { caller.me(&token).await.status })
         })
         .collect();
+    wait_until("all connections are busy", async || app.database.waiting_for_locks().await == 3).await;
+    holder.rollback().await.unwrap();
     for call in calls {
         assert_eq!(call.await.unwrap(), 200);
     }
-    assert_eq!(connections(&app).await.len(), 3);
+    drop(other);
+    wait_until("there are three", async || connections(&app).await.len() == 3).await;
 }
 
 #[tokio::test]

@@ -131,6 +131,10 @@ async fn servers_sweep_by_themselves_and_one_of_them_at_a_time() {
     let first = ServerProcess::ready(&database.url, &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "2s")]).await;
     let second = ServerProcess::ready(&database.url, &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "2s")]).await;
     first.anonymous().register("ada@example.com").await;
+    // As who makes sure that a session is not there, all the time.
+    let mut other = database.client().await;
+    let sure = other.transaction().await.unwrap();
+    sure.batch_execute("select from turns for key share").await.unwrap();
     for _ in 0..3 {
         add(&database, DEAD, 10).await;
         wait_until("the dead are gone", async || database.number("select count(*) from sessions").await == 1).await;
