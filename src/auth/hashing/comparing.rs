@@ -20,6 +20,7 @@ pub enum Comparison {
 }
 
 /// What comparing has come to before any bcrypt.
+#[derive(Clone, Copy)]
 pub(super) enum Found {
     /// The password is right; its hash is to be as it is today.
     Right,
