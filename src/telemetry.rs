@@ -1,10 +1,10 @@
 //! Logs: their format, and how errors and security events are told in them.
 
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing::Level;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -19,20 +19,36 @@ use crate::domain::session::Sender;
 pub fn start(log: &Log) {
     // Chatty libraries first, so that the operator's own filter can turn them up again.
     let filter = EnvFilter::new(format!("actix_server=warn,refinery_core=warn,{}", log.level));
-    // Whatever that filter says: the driver logs the parameters of statements, password hashes among them.
-    let harmless = filter_fn(|event| *event.level() <= Level::INFO || !event.target().starts_with("tokio_postgres"));
+    // Whatever that filter says: the driver logs the parameters of statements, password hashes among them. It knows how far
+    // that filter goes: without a limit, everything that libraries could tell would be weighed again and again.
+    let harmless = filter_fn(|event| *event.level() <= Level::INFO || !event.target().starts_with("tokio_postgres"))
+        .with_max_level_hint(filter.max_level_hint().unwrap_or(LevelFilter::TRACE));
     let json = match log.format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Json => true,
         LogFormat::Pretty => false,
     };
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(|| Lines);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
-        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
+        lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
     };
     drop(tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(harmless)).try_init());
+}
+
+/// Standard error, by one system call for a line and without a lock in this process: the kernel keeps lines apart (those of a
+/// page and less where it is a pipe), and threads that serve requests do not wait for each other.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stderr(), line)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Tells the log of a security event that the database has recorded.

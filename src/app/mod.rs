@@ -5,6 +5,7 @@ mod upkeep;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -39,7 +40,7 @@ pub struct App {
     connections: Connections,
     shutting_down: ShuttingDown,
     drain: Duration,
-    auth: web::Data<Auth>,
+    keys: Arc<KeyRing>,
     access_token: AccessTokenPolicy,
     upkeep: Upkeep,
 }
@@ -82,7 +83,11 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn build(settings: Settings) -> Result<Self, AppError> {
-        let store = Store::new(&settings.database)?;
+        let workers = match settings.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        };
+        let (store, threads) = Store::in_parts(&settings.database, workers)?;
         let (tracer, exporting) = settings.traces.as_ref().map(traces::start).transpose()?.unzip();
         let queued = Arc::new(Notify::new());
         let mailing = settings
@@ -91,24 +96,24 @@ impl App {
             .map(|mail| Mailing { require_verified_email: mail.require_verified_email, queued: Arc::clone(&queued) });
         let outbox = settings.mail.map(|mail| Outbox::new(store.clone(), mail, queued)).transpose()?;
         let outbox = outbox.map(|outbox| outbox.traced(tracer.clone()));
-        let auth = web::Data::new(Auth {
+        let auth = Auth {
             store: store.clone(),
-            hashing: Hashing::new(settings.password.bcrypt_cost, settings.password.queue),
-            gate: Gate::new(settings.access_token.ttl),
-            keys: KeyRing::new(keys(
+            hashing: Arc::new(Hashing::new(settings.password.bcrypt_cost, settings.password.queue)),
+            gate: Arc::new(Gate::new(settings.access_token.ttl)),
+            keys: Arc::new(KeyRing::new(keys(
                 settings.access_token.clone(),
                 &settings.access_token_secrets,
                 &settings.refresh_token_keys,
-            )?),
+            )?)),
             sessions: settings.sessions,
             events_kept: settings.events_kept,
-            profile_schema: settings.profile_schema,
+            profile_schema: settings.profile_schema.map(Arc::new),
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
-            turnstile: Turnstile::new(settings.database.pool_size, settings.database.wait_timeout),
+            turnstile: Arc::new(Turnstile::new(store.size(), settings.database.wait_timeout)),
             mailing,
-            counts: Counters::default(),
-        });
+            counts: Arc::new(Counters::default()),
+        };
         let name = format!("{} port {}", settings.server.host, settings.server.port);
         let shutting_down = ShuttingDown::default();
         let public_url = settings.server.public_url.unwrap_or_default();
@@ -120,10 +125,6 @@ impl App {
             measures: Measures::default(),
             tracer,
         });
-        let workers = match settings.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            workers => workers,
-        };
         // The pool's, those of each worker's runtime, and what a process has anyway: a log, listeners, the resolver's.
         let other_files = 100 + settings.database.pool_size + 4 * workers;
         let connections = Connections::new(settings.server.max_connections, other_files);
@@ -141,12 +142,16 @@ impl App {
             exporting.enter_figures(&mut figures);
         }
         let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
-        let (state, newcomers, console) = (auth.clone(), connections.clone(), settings.server.console);
+        let (newcomers, console) = (connections.clone(), settings.server.console);
+        let states: Arc<[_]> = threads.into_iter().map(|store| web::Data::new(auth.on(store))).collect();
+        let (rest, made) = (web::Data::new(auth.clone()), Arc::new(AtomicUsize::new(0)));
         let factory = move || {
+            // Each thread makes one, and another only if it was lost by a panic.
+            let state = states.get(made.fetch_add(1, Ordering::Relaxed)).unwrap_or(&rest).clone();
             ActixApp::new()
                 .wrap(outside.browsers.cors())
                 .wrap(from_fn(http::around))
-                .app_data(state.clone())
+                .app_data(state)
                 .app_data(outside.clone())
                 .app_data(http::payload_limit())
                 .configure(http::routes(console))
@@ -173,7 +178,7 @@ impl App {
             connections,
             shutting_down,
             drain: settings.server.drain,
-            auth,
+            keys: auth.keys,
             access_token: settings.access_token,
             upkeep: Upkeep {
                 database: settings.database,
@@ -207,7 +212,7 @@ impl App {
     /// Puts other secrets to use while this serves.
     #[must_use]
     pub fn key_changer(&self) -> KeyChanger {
-        KeyChanger { auth: self.auth.clone(), access_token: self.access_token.clone() }
+        KeyChanger { keys: Arc::clone(&self.keys), access_token: self.access_token.clone() }
     }
 
     /// Serves until `stop` is done, then lets requests in flight finish. Meanwhile brings the schema up to date, trying
@@ -261,7 +266,7 @@ impl App {
 
 /// Replaces the secrets of a running server.
 pub struct KeyChanger {
-    auth: web::Data<Auth>,
+    keys: Arc<KeyRing>,
     access_token: AccessTokenPolicy,
 }
 
@@ -271,7 +276,7 @@ impl KeyChanger {
     /// # Errors
     /// [`AppError::SelfTest`], [`AppError::Keys`]; the old secrets stay in use then.
     pub fn change(&self, access_token: &[Secret], refresh_token: &[Secret]) -> Result<(), AppError> {
-        self.auth.keys.replace(keys(self.access_token.clone(), access_token, refresh_token)?);
+        self.keys.replace(keys(self.access_token.clone(), access_token, refresh_token)?);
         Ok(())
     }
 }

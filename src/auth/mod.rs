@@ -34,6 +34,7 @@ pub mod statistics;
 pub mod sweep;
 mod throttle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::access_token::{AccessToken, Claims};
@@ -63,14 +64,16 @@ pub use register::{Registered, Registration};
 pub use revocations::RevocationList;
 pub use throttle::Turnstile;
 
-/// Everything the use cases need; one for each process.
+/// Everything the use cases need. Each thread that serves requests has one, with its part of the database's connections; all
+/// else is the same for the whole process.
+#[derive(Clone)]
 pub struct Auth {
     /// The database.
     pub store: Store,
     /// The slow part of passwords.
-    pub hashing: Hashing,
+    pub hashing: Arc<Hashing>,
     /// Makes and reads tokens.
-    pub keys: KeyRing,
+    pub keys: Arc<KeyRing>,
     /// How long sessions live.
     pub sessions: SessionPolicy,
     /// How long events are kept.
@@ -78,17 +81,17 @@ pub struct Auth {
     /// Shortest password for a new account.
     pub password_min_length: usize,
     /// What profiles may hold, if anything is asked of them.
-    pub profile_schema: Option<ProfileSchema>,
+    pub profile_schema: Option<Arc<ProfileSchema>>,
     /// What gateways are told of revoked tokens.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     /// Whether tries are limited.
     pub throttling: bool,
     /// Where those who have no token yet wait for the database.
-    pub turnstile: Turnstile,
+    pub turnstile: Arc<Turnstile>,
     /// That mail is sent; none where it is not.
     pub mailing: Option<Mailing>,
     /// What is counted of refreshes and tries.
-    pub counts: Counters,
+    pub counts: Arc<Counters>,
 }
 
 /// What the use cases count.
@@ -219,6 +222,13 @@ impl Error {
 }
 
 impl Auth {
+    /// The same with another part of the database's connections.
+    #[must_use]
+    pub fn on(&self, store: Store) -> Self {
+        let turnstile = Arc::new(self.turnstile.for_connections(store.size()));
+        Self { store, turnstile, ..self.clone() }
+    }
+
     /// The claims of a good access token of a person. Asks nobody.
     ///
     /// # Errors
@@ -229,7 +239,7 @@ impl Auth {
 
     /// Enters what is measured of the use cases, and of what they use.
     pub fn enter_figures(&self, figures: &mut Figures) {
-        let Counters { refreshes, throttled } = &self.counts;
+        let Counters { refreshes, throttled } = &*self.counts;
         figures.enter("refresh", "Refreshes, by what the token was worth.", refreshes.clone());
         figures.enter("throttled", "Tries that the limits on guessing held back.", throttled.clone());
         self.hashing.enter_figures(figures);

@@ -24,7 +24,7 @@ impl Auth {
     /// account is not alive, [`Error::DatabaseUnavailable`].
     pub async fn change_profile(&self, claims: &Claims, change: ProfileChange) -> Result<User, Error> {
         let ProfileChange { full_name, profile } = change;
-        let schema = self.profile_schema.as_ref();
+        let schema = self.profile_schema.as_deref();
         let changed = self.store.transaction(async |transaction| {
             // Others who change this user wait, so that none of them loses what another has just said.
             if !self.lock_live(transaction, claims).await? {

@@ -53,7 +53,7 @@ impl Auth {
     /// [`Error::DatabaseUnavailable`].
     pub async fn register(&self, registration: Registration, sender: &Sender) -> Result<Registered, Error> {
         let Checked { email, password, full_name, profile } =
-            registration.check(self.password_min_length, self.profile_schema.as_ref())?;
+            registration.check(self.password_min_length, self.profile_schema.as_deref())?;
         let address = counted(sender);
         let asking = self.turnstile.pass(address, Lane::Strangers).await?;
         let place = self.hashing.queue(Trier::Stranger(address))?;

@@ -55,6 +55,11 @@ impl Turnstile {
         Self { strangers, devices, programs, crowds: Mutex::default(), patience }
     }
 
+    /// The same for another pool.
+    pub(super) fn for_connections(&self, connections: usize) -> Self {
+        Self::new(connections, self.patience)
+    }
+
     /// Waits its turn. To be kept until the database has been asked.
     ///
     /// # Errors

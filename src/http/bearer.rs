@@ -48,5 +48,7 @@ fn bearer_token(request: &HttpRequest) -> Option<Cow<'_, str>> {
     let value = request.headers().get(AUTHORIZATION)?.as_bytes().trim_ascii();
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     let found = scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty();
-    found.then(|| String::from_utf8_lossy(token.trim_ascii()))
+    let token = token.trim_ascii();
+    // Most are text, which is found out at once; what is none is refused as any other wrong token.
+    found.then(|| std::str::from_utf8(token).map_or_else(|_| String::from_utf8_lossy(token), Cow::Borrowed))
 }

@@ -86,7 +86,9 @@ fn paths() -> Vec<Path> {
 /// All that is served: the API, pages about it, and the console only if it is wanted.
 pub fn routes(console: bool) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
-        for path in paths() {
+        // Those whose parts vary are tried last, as that takes the longest.
+        let (varying, fixed): (Vec<_>, Vec<_>) = paths().into_iter().partition(|path| path.pattern().contains('{'));
+        for path in fixed.into_iter().chain(varying) {
             config.service(path.serve());
         }
         config

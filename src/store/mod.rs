@@ -23,6 +23,7 @@ pub mod users;
 pub mod verifications;
 pub mod walk;
 
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,9 +46,15 @@ pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
 
 /// The database of one deployment, shared by everything in this process.
+///
+/// What serves requests has threads, each with a runtime of its own, and a connection lives on one of them: a statement from
+/// another goes through two more threads, which takes longer than Postgres does. So each such thread has a part of the pool.
 #[derive(Clone)]
 pub struct Store {
+    /// This one's part of the pool.
     pool: Pool,
+    /// All parts.
+    parts: Arc<[Pool]>,
     /// For getting a connection, however many dead ones have to be found out first.
     get_limit: Duration,
     /// For what is done with it.
@@ -76,62 +83,65 @@ pub enum SetupError {
 const CLIENT_MARGIN: Duration = Duration::from_secs(1);
 /// The client's limit where Postgres has been given none.
 const DEFAULT_CALL_LIMIT: Duration = Duration::from_secs(5);
+/// Connections of a pool in parts that are for what is not a request: the sweep, the outbox.
+const OTHERS: usize = 2;
+/// Connections that each thread needs to have a part of its own.
+const LEAST: usize = 2;
 /// A connection that was idle for longer is asked whether it still lives before it is used: firewalls and serverless
 /// Postgres drop idle ones silently.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Prepares the pool. No connection is opened yet.
+    /// Prepares the pool, in one part. No connection is opened yet.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn new(settings: &config::Database) -> Result<Self, SetupError> {
-        let mut config = settings.url.config.clone();
-        set_limits(&mut config, settings);
-        if !settings.statement_timeout.is_zero() {
-            let limit = format!("-c statement_timeout={}", settings.statement_timeout.as_millis());
-            let options = config.get_options().map_or_else(|| limit.clone(), |options| format!("{options} {limit}"));
-            config.options(options);
+        let pool = pool(settings, settings.pool_size, Some(Handle::current()))?;
+        Ok(Self::over(pool.clone(), [pool].into(), settings))
+    }
+
+    /// One for each of so many threads, with a part of the pool where there are enough connections for that, and before them
+    /// one for everything else in the process, with what is left over.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn in_parts(settings: &config::Database, threads: usize) -> Result<(Self, Vec<Self>), SetupError> {
+        let each = settings.pool_size.saturating_sub(OTHERS) / threads;
+        if each < LEAST {
+            let whole = Self::new(settings)?;
+            return Ok((whole.clone(), vec![whole; threads]));
         }
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let connect = ConnectOn { runtime: Handle::current(), tls: tls::connector(&settings.url.tls)? };
-        let manager = Manager::from_connect(config, connect, manager_config);
-        let max_age = settings.max_connection_age;
-        let pool = Pool::builder(manager)
-            .max_size(settings.pool_size)
-            .wait_timeout(Some(settings.wait_timeout))
-            .create_timeout(Some(settings.connect_timeout))
-            .recycle_timeout(Some(PING_LIMIT))
-            .runtime(Runtime::Tokio1)
-            .pre_recycle(Hook::sync_fn(move |_, metrics| {
-                if metrics.age() > max_age { Err(HookError::message("old enough")) } else { Ok(()) }
-            }))
-            .pre_recycle(Hook::async_fn(|client, metrics| {
-                Box::pin(async move {
-                    if metrics.last_used() < PING_AFTER {
-                        return Ok(());
-                    }
-                    let ping = tokio::time::timeout(PING_LIMIT, client.simple_query(""));
-                    ping.await.is_ok_and(|answer| answer.is_ok()).then_some(()).ok_or(HookError::message("dead"))
-                })
-            }))
-            .build()
-            .map_err(SetupError::Pool)?;
+        let rest = pool(settings, settings.pool_size - each * threads, Some(Handle::current()))?;
+        let parts: Vec<_> = (0..threads).map(|_| pool(settings, each, None)).collect::<Result<_, _>>()?;
+        let all = iter::once(&rest).chain(&parts).cloned().collect();
+        let whole = Self::over(rest, all, settings);
+        let threads = parts.into_iter().map(|part| Self { pool: part, ..whole.clone() }).collect();
+        Ok((whole, threads))
+    }
+
+    fn over(pool: Pool, parts: Arc<[Pool]>, settings: &config::Database) -> Self {
         let call_limit = match settings.statement_timeout {
             Duration::ZERO => DEFAULT_CALL_LIMIT,
             limit => limit + CLIENT_MARGIN,
         };
-        let get_limit = settings.wait_timeout + settings.connect_timeout;
-        Ok(Self {
+        Self {
             pool,
-            get_limit,
+            parts,
+            get_limit: settings.wait_timeout + settings.connect_timeout,
             call_limit,
             prepared: settings.prepared_statements,
             not_set_up: Arc::default(),
             waits: durations(),
             place: place(&settings.url.config),
-        })
+        }
+    }
+
+    /// How many connections this part may have.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.pool.status().max_size
     }
 
     /// Lends a connection to `work` for a bounded time.
@@ -167,7 +177,9 @@ impl Store {
         let outcome = work.await;
         if matches!(outcome, Err(Error::NotSetUp(_))) {
             // Statements that were prepared for the schema as it was.
-            self.pool.manager().statement_caches.clear();
+            for part in &*self.parts {
+                part.manager().statement_caches.clear();
+            }
             self.not_set_up.notify_one();
         }
         outcome
@@ -214,17 +226,17 @@ impl Store {
 
     /// Enters what is measured of the pool.
     pub fn enter_figures(&self, figures: &mut Figures) {
-        let pool = self.pool.clone();
+        let parts = Arc::clone(&self.parts);
         let levels = move || {
-            let status = pool.status();
-            [("idle", status.available), ("busy", status.size.saturating_sub(status.available))]
+            let (open, idle) = connections(&parts);
+            [("idle", idle), ("busy", open.saturating_sub(idle))]
         };
         figures.enter_levels(("database_connections", "Connections to the database that are open."), "state", levels);
-        let pool = self.pool.clone();
+        let parts = Arc::clone(&self.parts);
         figures.enter_level(
             "database_connection_waiters",
             "Requests that wait for a connection at this moment.",
-            move || pool.status().waiting,
+            move || parts.iter().map(|part| part.status().waiting).sum(),
         );
         figures.enter(
             "database_connection_wait_seconds",
@@ -236,9 +248,48 @@ impl Store {
     /// How many connections there are, and how many of them are idle.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        let status = self.pool.status();
-        (status.size, status.available)
+        connections(&self.parts)
     }
+}
+
+fn connections(parts: &[Pool]) -> (usize, usize) {
+    let parts = parts.iter().map(Pool::status);
+    parts.fold((0, 0), |(open, idle), part| (open + part.size, idle + part.available))
+}
+
+/// A part of the pool. Its connections live on `runtime`, or where they are opened.
+fn pool(settings: &config::Database, size: usize, runtime: Option<Handle>) -> Result<Pool, SetupError> {
+    let mut config = settings.url.config.clone();
+    set_limits(&mut config, settings);
+    if !settings.statement_timeout.is_zero() {
+        let limit = format!("-c statement_timeout={}", settings.statement_timeout.as_millis());
+        let options = config.get_options().map_or_else(|| limit.clone(), |options| format!("{options} {limit}"));
+        config.options(options);
+    }
+    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let connect = ConnectOn { runtime, tls: tls::connector(&settings.url.tls)? };
+    let manager = Manager::from_connect(config, connect, manager_config);
+    let max_age = settings.max_connection_age;
+    Pool::builder(manager)
+        .max_size(size)
+        .wait_timeout(Some(settings.wait_timeout))
+        .create_timeout(Some(settings.connect_timeout))
+        .recycle_timeout(Some(PING_LIMIT))
+        .runtime(Runtime::Tokio1)
+        .pre_recycle(Hook::sync_fn(move |_, metrics| {
+            if metrics.age() > max_age { Err(HookError::message("old enough")) } else { Ok(()) }
+        }))
+        .pre_recycle(Hook::async_fn(|client, metrics| {
+            Box::pin(async move {
+                if metrics.last_used() < PING_AFTER {
+                    return Ok(());
+                }
+                let ping = tokio::time::timeout(PING_LIMIT, client.simple_query(""));
+                ping.await.is_ok_and(|answer| answer.is_ok()).then_some(()).ok_or(HookError::message("dead"))
+            })
+        }))
+        .build()
+        .map_err(SetupError::Pool)
 }
 
 /// By OpenTelemetry's conventions for databases. Which of several hosts is used is not known here.
@@ -277,10 +328,11 @@ impl Drop for Lent {
     }
 }
 
-/// Keeps connections on the runtime that made the pool. Server threads have runtimes of their own, which end one by one
-/// at shutdown, and a connection must not end under a request of another thread.
+/// Keeps connections on one runtime. Server threads have runtimes of their own, which end one by one at shutdown, and a
+/// connection must not end under a request of another thread.
 struct ConnectOn {
-    runtime: Handle,
+    /// That of whoever opens them, if none.
+    runtime: Option<Handle>,
     tls: MakeRustlsConnect,
 }
 
@@ -289,7 +341,8 @@ type Connected = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres
 impl Connect for ConnectOn {
     fn connect(&self, config: &tokio_postgres::Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
         let (config, tls) = (config.clone(), self.tls.clone());
-        let connecting = self.runtime.spawn(async move {
+        let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
+        let connecting = runtime.spawn(async move {
             let (client, connection) = hosts::connect(&config, &tls).await?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {

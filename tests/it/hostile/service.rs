@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
@@ -97,17 +98,17 @@ impl Service {
         let service = system.block_on(async move {
             let auth = Auth {
                 store: Store::new(&settings.database).unwrap(),
-                hashing: Hashing::new(4, 1),
-                gate: Gate::new(settings.access_token.ttl),
-                keys: KeyRing::new(Keys { access_tokens, refresh_keys }),
+                hashing: Arc::new(Hashing::new(4, 1)),
+                gate: Arc::new(Gate::new(settings.access_token.ttl)),
+                keys: Arc::new(KeyRing::new(Keys { access_tokens, refresh_keys })),
                 sessions: settings.sessions,
                 events_kept: settings.events_kept,
                 profile_schema: None,
                 password_min_length: settings.password.min_length,
                 throttling: true,
-                turnstile: Turnstile::new(2, settings.database.wait_timeout),
+                turnstile: Arc::new(Turnstile::new(2, settings.database.wait_timeout)),
                 mailing: None,
-                counts: Counters::default(),
+                counts: Arc::new(Counters::default()),
             };
             let cors = browsers.cors();
             let (shutting_down, measures) = (ShuttingDown::default(), Measures::default());

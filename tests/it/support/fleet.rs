@@ -155,7 +155,5 @@ impl ComposeNginx {
 }
 
 fn with_marker(conf: &str, marker: u16, generation: usize) -> String {
-    format!(
-        "{conf}\nserver {{ listen 127.0.0.1:{marker}; default_type text/plain; return 200 '{generation}'; }}\n"
-    )
+    format!("{conf}\nserver {{ listen 127.0.0.1:{marker}; default_type text/plain; return 200 '{generation}'; }}\n")
 }
