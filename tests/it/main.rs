@@ -55,6 +55,7 @@ mod resource_server;
 mod rotation;
 mod serving_role;
 mod spa;
+mod statements;
 mod sweep;
 mod throttle;
 mod tls;
