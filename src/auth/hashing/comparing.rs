@@ -6,7 +6,7 @@ use bcrypt_lanes::{Input, Lanes};
 use tokio::sync::oneshot;
 
 use super::workers::Step;
-use crate::domain::password::{Attempt, Password, PasswordHash, Salt};
+use crate::domain::password::{Attempt, Other, Password, PasswordHash, Salt};
 
 /// The outcome of comparing a password with a stored hash.
 #[derive(Debug)]
@@ -115,10 +115,10 @@ impl UnderWay {
 ///
 /// What that costs is known only by time, and how fast this machine is at just this moment, too: some rounds of bcrypt tell
 /// that, and count.
-pub(super) fn compare_other(password: &Password, stored: &PasswordHash, cost: u32) -> Found {
+pub(super) fn compare_other(password: &Password, other: &Other, cost: u32) -> Found {
     let gauge = ((1_u32 << cost) / 64).max(1);
     let started = worked();
-    if password.verify(stored) {
+    if password.is_behind(other) {
         return Found::Right;
     }
     let gauged = worked();
@@ -151,9 +151,9 @@ mod tests {
     fn done(password: &str, stored: Option<&PasswordHash>) -> (Comparison, u32) {
         let (reply, mut answer) = oneshot::channel();
         let password = Password::claimed(password);
-        let (attempts, found) = match stored.map(|stored| (password.comparing(stored), stored)) {
-            Some((Comparing::Other, stored)) => (Vec::new(), compare_other(&password, stored, COST)),
-            Some((Comparing::Bcrypt(attempts), _)) => (attempts, Found::Nothing { spent: 0 }),
+        let (attempts, found) = match stored.map(|stored| password.comparing(stored)) {
+            Some(Comparing::Other(other)) => (Vec::new(), compare_other(&password, &other, COST)),
+            Some(Comparing::Bcrypt(attempts)) => (attempts, Found::Nothing { spent: 0 }),
             None => (Vec::new(), Found::Nothing { spent: 0 }),
         };
         let mut rounds = if let Found::Nothing { spent } = found { spent } else { 0 };

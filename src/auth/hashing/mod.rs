@@ -11,7 +11,7 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Error;
-use crate::domain::password::{Comparing, Password, PasswordHash, Salt};
+use crate::domain::password::{Comparing, Other, Password, PasswordHash, Salt};
 use crate::domain::throttle::Trier;
 use crate::figures::Figures;
 use crate::traces;
@@ -106,24 +106,23 @@ impl Hashing {
     ) -> Result<Comparison, Error> {
         let salt = Salt::random().map_err(Error::internal)?;
         let comparing = stored.map_or(Comparing::Bcrypt(Vec::new()), |stored| password.comparing(stored));
-        let (attempts, found) = match (comparing, stored) {
-            (Comparing::Other, Some(stored)) => (Vec::new(), self.compare_other(&password, stored).await?),
-            (Comparing::Other, None) => (Vec::new(), Found::Nothing { spent: 0 }),
-            (Comparing::Bcrypt(attempts), _) => (attempts, Found::Nothing { spent: 0 }),
+        let (attempts, found) = match comparing {
+            Comparing::Other(other) => (Vec::new(), self.compare_other(&password, other).await?),
+            Comparing::Bcrypt(attempts) => (attempts, Found::Nothing { spent: 0 }),
         };
         self.answer(|reply| comparing::compare(password, attempts, found, Today { cost: self.cost, salt }, reply)).await
     }
 
     /// Compares with another system's hash that is no bcrypt.
-    async fn compare_other(&self, password: &Password, stored: &PasswordHash) -> Result<Found, Error> {
+    async fn compare_other(&self, password: &Password, other: Other) -> Result<Found, Error> {
         let core = Arc::clone(&self.others).acquire_owned().await.map_err(Error::internal)?;
-        let (password, stored, cost) = (password.clone(), stored.clone(), self.cost);
+        let (password, cost) = (password.clone(), self.cost);
         let running = self.workers.also();
         let work = move || {
             // Held by the work itself: a caller who goes away does not make room for more than the cores can do.
             let _held = (core, running);
             yield_to_others();
-            comparing::compare_other(&password, &stored, cost)
+            comparing::compare_other(&password, &other, cost)
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }

@@ -17,8 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::field::FieldError;
 use foreign::{Foreign, Form};
-use work::Work;
 pub use work::{Bcrypt, Salt};
+use work::{OtherWork, Work};
 
 /// A password as its owner means it: NFC, so that one typed on another keyboard or system is the same password.
 #[derive(Debug, Clone)]
@@ -73,17 +73,6 @@ impl Password {
         Ok(PasswordHash(format!("{SCHEME}{bcrypt}").into()))
     }
 
-    /// Whether this is the password behind `hash`; false for a hash that cannot be read.
-    #[must_use]
-    pub fn verify(&self, hash: &PasswordHash) -> bool {
-        match hash.bcrypt() {
-            // The bound first: a cost of 31 takes days.
-            Some(bcrypt) if work::Bcrypt::parse(bcrypt, OWN_COSTS).is_err() => false,
-            Some(bcrypt) => bcrypt::non_truncating_verify(self.digest(), bcrypt).unwrap_or(false),
-            None => Foreign::from_stored(hash.as_stored()).is_some_and(|foreign| self.is_behind(&foreign)),
-        }
-    }
-
     /// What has to be computed to compare it with `hash`.
     #[must_use]
     pub fn comparing(&self, hash: &PasswordHash) -> Comparing {
@@ -91,12 +80,16 @@ impl Password {
             return Comparing::Bcrypt(vec![Attempt { key: self.key(), hash, counts: true, is_own: true }]);
         }
         let Some(foreign) = Foreign::from_stored(hash.as_stored()) else { return Comparing::Bcrypt(Vec::new()) };
-        let Work::Bcrypt(hash, before) = &foreign.work else { return Comparing::Other };
+        let Foreign { form, work, .. } = foreign;
+        let (hash, before) = match work {
+            Work::Bcrypt(hash, before) => (hash, before),
+            Work::Other(work) => return Comparing::Other(Other { form, work }),
+        };
         let attempt = |text: Cow<'_, str>| {
             let bytes = before.apply(text.as_bytes());
             Attempt { key: Key::of(&bytes), hash: hash.clone(), counts: !bytes.contains(&0), is_own: false }
         };
-        Comparing::Bcrypt(self.texts(foreign.form).into_iter().map(attempt).collect())
+        Comparing::Bcrypt(self.texts(form).into_iter().map(attempt).collect())
     }
 
     /// The texts that another system may have hashed: as it was typed, or else as most keyboards would have typed it.
@@ -114,9 +107,10 @@ impl Password {
         1 + u32::from(self.typed.is_some())
     }
 
-    /// Whether another system hashed this password.
-    fn is_behind(&self, foreign: &Foreign) -> bool {
-        self.texts(foreign.form).iter().any(|text| foreign.work.matches(text.as_bytes()))
+    /// Whether another system hashed this password. Takes as long as that system had it.
+    #[must_use]
+    pub fn is_behind(&self, other: &Other) -> bool {
+        self.texts(other.form).iter().any(|text| other.work.matches(text.as_bytes()))
     }
 
     /// What bcrypt is computed of.
@@ -155,8 +149,14 @@ impl Key {
 pub enum Comparing {
     /// These, until one matches: none at all for a hash that nobody can read.
     Bcrypt(Vec<Attempt>),
-    /// [`Password::verify`], which takes its own time: another system's hash that is no bcrypt.
-    Other,
+    /// [`Password::is_behind`], which takes its own time.
+    Other(Other),
+}
+
+/// Another system's hash that is no bcrypt, read.
+pub struct Other {
+    form: Form,
+    work: OtherWork,
 }
 
 /// A bcrypt that may come out as a hash says.
@@ -261,6 +261,20 @@ impl PasswordHash {
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")
+    }
+}
+
+#[cfg(test)]
+impl Password {
+    /// Whether this is the password behind `hash`, by the crate `bcrypt` where that made it.
+    pub(crate) fn verify(&self, hash: &PasswordHash) -> bool {
+        match self.comparing(hash) {
+            Comparing::Bcrypt(attempts) => attempts.into_iter().any(|Attempt { key, hash, counts, .. }| {
+                let key: Vec<u8> = key.as_bytes().iter().copied().take(72).collect();
+                hash.has_digest(&bcrypt::bcrypt(hash.cost, *hash.salt.as_bytes(), &key)) && counts
+            }),
+            Comparing::Other(other) => self.is_behind(&other),
+        }
     }
 }
 

@@ -33,6 +33,11 @@ const DIGEST_BYTES: RangeInclusive<usize> = 16..=64;
 /// A hash, read: what to compute and what must come out.
 pub(super) enum Work {
     Bcrypt(Bcrypt, Before),
+    Other(OtherWork),
+}
+
+/// Whose amount only time can tell.
+pub(super) enum OtherWork {
     Pbkdf2 { algorithm: pbkdf2::Algorithm, iterations: NonZeroU32, salt: Vec<u8>, digest: Vec<u8> },
     Scrypt { params: scrypt::Params, salt: Vec<u8>, digest: Vec<u8> },
     Argon2 { argon2: Box<argon2::Argon2<'static>>, salt: Vec<u8>, digest: Vec<u8> },
@@ -127,15 +132,6 @@ impl Bcrypt {
         let [digest @ .., _] = output;
         equal(digest, &self.digest)
     }
-
-    /// As the other system did: what is beyond 72 bytes does not count.
-    fn matches(&self, password: &[u8]) -> bool {
-        // bcrypt reads a password with a NUL at its end, over and over until it has 72 bytes.
-        let key: Vec<u8> = password.iter().copied().chain([0]).take(72).collect();
-        let same = self.has_digest(&bcrypt::bcrypt(self.cost, self.salt.0, &key));
-        // So with a NUL inside, `a` and `a\0a` are one. No library took such a password.
-        same && !password.contains(&0)
-    }
 }
 
 impl Before {
@@ -167,7 +163,10 @@ impl Work {
         let iterations = NonZeroU32::new(number(iterations)?).filter(|count| count.get() <= MOST_ITERATIONS);
         let iterations = iterations.ok_or("is PBKDF2 with none or more than 5,000,000 iterations")?;
         check_salt(&salt)?;
-        if digest.len() == length { Ok(Self::Pbkdf2 { algorithm, iterations, salt, digest }) } else { malformed() }
+        if digest.len() != length {
+            return malformed();
+        }
+        Ok(Self::Other(OtherWork::Pbkdf2 { algorithm, iterations, salt, digest }))
     }
 
     /// scrypt with 2 to the power of `log_n`.
@@ -184,7 +183,7 @@ impl Work {
         let Ok(params) = scrypt::Params::new(log_n, r, p) else { return malformed() };
         check_salt(&salt)?;
         check_digest(&digest)?;
-        Ok(Self::Scrypt { params, salt, digest })
+        Ok(Self::Other(OtherWork::Scrypt { params, salt, digest }))
     }
 
     /// argon2i or argon2id.
@@ -201,13 +200,15 @@ impl Work {
         check_digest(&digest)?;
         let params = argon2::Params::new(kib, passes, lanes, Some(digest.len())).ok();
         let Some(params) = params.filter(|_| salt.len() >= argon2::MIN_SALT_LEN) else { return malformed() };
-        Ok(Self::Argon2 { argon2: Box::new(argon2::Argon2::new(algorithm, version, params)), salt, digest })
+        let argon2 = Box::new(argon2::Argon2::new(algorithm, version, params));
+        Ok(Self::Other(OtherWork::Argon2 { argon2, salt, digest }))
     }
+}
 
+impl OtherWork {
     /// Whether this comes out for that password.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self {
-            Self::Bcrypt(bcrypt, before) => bcrypt.matches(&before.apply(password)),
             Self::Pbkdf2 { algorithm, iterations, salt, digest } => {
                 pbkdf2::verify(*algorithm, *iterations, salt, password, digest).is_ok()
             }
