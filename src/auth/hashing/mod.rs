@@ -33,6 +33,8 @@ pub struct Hashing {
     others: Arc<Semaphore>,
 }
 
+const BROKE_DOWN: &str = "hashing passwords broke down";
+
 /// A place in the queue, kept as long as this lives.
 #[derive(Debug)]
 pub struct Place {
@@ -86,7 +88,7 @@ impl Hashing {
     /// Hashes a new password.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the system has no random bytes.
+    /// [`Error::Internal`] when the system has no random bytes, or hashing this or what is hashed beside it broke down.
     pub async fn hash(&self, _place: &Place, password: Password) -> Result<PasswordHash, Error> {
         let salt = Salt::random().map_err(Error::internal)?;
         let today = Today { cost: self.cost, salt };
@@ -97,7 +99,7 @@ impl Hashing {
     /// there is a stored hash or not, and whatever scheme and cost it was made with, unless that was dearer.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the system has no random bytes.
+    /// As [`Hashing::hash`].
     pub async fn compare(
         &self,
         _place: &Place,
@@ -127,17 +129,52 @@ impl Hashing {
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
 
+    /// Has a job done. One that panics is a bug, also for those beside it, whose work is lost: the operator must hear of it, and
+    /// whoever is told to come again would meet it again.
     async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Option<Step>) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         if let Some(step) = job(reply) {
             let waiting = traces::part("wait for a core");
-            // What has broken down beside it has been told; it may be tried again.
-            self.workers.enqueue(step).await.map_err(|_gone| Error::Overloaded)?;
+            self.workers.enqueue(step).await.map_err(|_gone| Error::internal(BROKE_DOWN))?;
             waiting.done();
         }
         let hashing = traces::part("hash a password");
-        let outcome = answer.await.map_err(|_gone| Error::Overloaded);
+        let outcome = answer.await.map_err(|_gone| Error::internal(BROKE_DOWN));
         hashing.came_to(&outcome, |_panicked| "panic".into());
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough for another to join it.
+    const ROUNDS: u32 = 2_000;
+
+    fn step(then: workers::Then) -> Step {
+        Step { key: Password::claimed("right").key(), salt: Salt::default(), rounds: ROUNDS, then }
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_hashing_is_one_for_whoever_is_hashed_beside_it_and_for_nobody_after() {
+        let hashing = Hashing::new(4, 4);
+        let (broken, beside) = tokio::join!(
+            hashing.answer(|_reply: oneshot::Sender<()>| Some(step(Box::new(|_| panic!("a bug"))))),
+            hashing.answer(|reply| Some(step(Box::new(move |_| {
+                _ = reply.send(());
+                None
+            })))),
+        );
+        assert!(matches!(broken, Err(Error::Internal(_))), "{broken:?}");
+        // Where there are more cores it was hashed on another.
+        assert!(matches!(beside, Ok(()) | Err(Error::Internal(_))), "{beside:?}");
+
+        let place = hashing.queue(Trier::Stranger([192, 0, 2, 1].into())).unwrap();
+        let hash = hashing.hash(&place, Password::claimed("right")).await.unwrap();
+        assert!(matches!(
+            hashing.compare(&place, Password::claimed("right"), Some(&hash)).await,
+            Ok(Comparison::Right)
+        ));
     }
 }
