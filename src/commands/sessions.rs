@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use claviger::auth::operate::end_everybodys_sessions;
+use claviger::auth::operate::{EverybodyOut, end_everybodys_sessions};
 use claviger::auth::sweep::Sweep;
 use claviger::config::{self, Environment, Maintenance};
 use claviger::store::Store;
-use claviger::telemetry;
+use claviger::telemetry::{self, chain};
 
 use super::{Failure, print};
 
@@ -67,12 +67,19 @@ async fn end_all(file: Option<&Path>, environment: &Environment) -> Result<(), F
     telemetry::start(&log);
     let store = Store::new(&database)?;
     let mut reported = Instant::now();
+    let mut told = EverybodyOut::default();
+    let ended = |EverybodyOut { sessions, accounts }| format!("ended {sessions} sessions of {accounts} accounts");
     let out = end_everybodys_sessions(&store, &sessions, |so_far| {
+        told = so_far;
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
-            drop(print(format_args!("ended {} sessions of {} accounts so far", so_far.sessions, so_far.accounts)));
+            drop(print(format_args!("{} so far", ended(so_far))));
         }
     });
-    let out = out.await?;
-    print(format_args!("ended {} sessions of {} accounts", out.sessions, out.accounts))
+    match out.await {
+        Ok(out) => print(ended(out)),
+        Err(error) => {
+            Err(Failure(format!("{}; {} until then, say it again for the others", chain(&error), ended(told))))
+        }
+    }
 }

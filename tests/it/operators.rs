@@ -1,17 +1,24 @@
 //! The operator's commands on users, as real processes.
 
 use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, TestApp, environment};
+use crate::support::{PASSWORD, TestApp, TestDatabase, environment, wait_until};
 
-/// Runs a command on the app's database, with some standard input; without the secrets of tokens, which it does not need.
+/// Runs a command on the app's database, with some standard input.
 fn run_with(app: &TestApp, arguments: &[&str], input: &str) -> Output {
+    let mut child = begin(app, arguments);
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+/// Begins a command on the app's database; without the secrets of tokens, which it does not need.
+fn begin(app: &TestApp, arguments: &[&str]) -> Child {
     let mut variables = environment(&app.database.url);
     variables.retain(|name, _| !name.ends_with("_SECRET"));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_claviger"))
+    Command::new(env!("CARGO_BIN_EXE_claviger"))
         .args(arguments)
         .env_clear()
         .envs(variables)
@@ -20,9 +27,7 @@ fn run_with(app: &TestApp, arguments: &[&str], input: &str) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap()
+        .unwrap()
 }
 
 /// Runs a command that must succeed, and gives what it printed.
@@ -249,4 +254,27 @@ async fn all_sessions_of_all_accounts_end_at_once_with_an_event_each() {
     let events = "select count(*) from events where kind = 'session_ended' and reason = 'revoked' and actor_id is null";
     assert_eq!(app.database.number(events).await, 10);
     app.login("user0@example.com").await.refresh().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_all_sessions_does_not_mind_a_database_that_is_away_for_a_moment() {
+    let app = TestApp::on(TestDatabase::private().await, &[]).await;
+    let accounts = [app.register("ada@example.com").await, app.register("grace@example.com").await];
+    let holder = app.database.client().await;
+    holder.batch_execute("begin; select 1 from users where email = 'ada@example.com' for update").await.unwrap();
+
+    let command = begin(&app, &["sessions", "end-all", "--yes"]);
+    wait_until("it waits for one account", async || app.database.waiting_for_locks().await == 1).await;
+    let cut_off = "select pg_terminate_backend(pid) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    app.database.rows(cut_off).await;
+    holder.batch_execute("commit").await.unwrap();
+    let output = command.wait_with_output().unwrap();
+
+    let (said, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && log.contains("trying again"), "{said}{log}");
+    assert_eq!(said.lines().last(), Some("ended 2 sessions of 2 accounts"));
+    for account in &accounts {
+        account.caller.refresh(&account.refresh_token).await.assert_problem(401, "session_ended");
+    }
 }
