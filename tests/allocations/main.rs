@@ -45,6 +45,7 @@ fn a_request_takes_no_more_allocations_than_are_known_of() {
         }
     }
 
+    drop(service);
     assert!(
         beyond.is_empty(),
         "{}. Find what allocates, for example with heaptrack; or raise the number in AT_MOST, and say in the commit what it is for",

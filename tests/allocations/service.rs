@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -18,6 +19,8 @@ use uuid::Uuid;
 /// A server that ends with this.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
+    /// Where what this process says on standard error went before.
+    stderr: OwnedFd,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     /// After the server.
@@ -25,9 +28,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it, with its log going nowhere. What this process says from now on is on standard output.
+    /// Starts it, with its log and all of standard error going nowhere for as long.
     pub(crate) fn start() -> Self {
-        rustix::stdio::dup2_stderr(OpenOptions::new().write(true).open("/dev/null").unwrap()).unwrap();
         let postgres = runtime().block_on(start_postgres());
         let environment = [
             ("DATABASE_URL", &*postgres.default_url()),
@@ -44,6 +46,8 @@ impl Service {
         let environment: BTreeMap<_, _> =
             environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let settings = config::load(None, &environment, &BTreeMap::new()).unwrap().settings;
+        let stderr = rustix::io::dup(rustix::stdio::stderr()).unwrap();
+        rustix::stdio::dup2_stderr(OpenOptions::new().write(true).open("/dev/null").unwrap()).unwrap();
         telemetry::start(&settings.log);
         assert!(tracing::enabled!(tracing::Level::INFO), "the log costs what it costs in production");
 
@@ -57,7 +61,7 @@ impl Service {
             });
         });
         let address = told.recv().expect("the server starts");
-        Self { address, stop: Some(stop), thread: Some(thread), _postgres: postgres }
+        Self { address, stderr, stop: Some(stop), thread: Some(thread), _postgres: postgres }
     }
 }
 
@@ -65,6 +69,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.take().map(|stop| stop.send(()));
         drop(self.thread.take().map(JoinHandle::join));
+        _ = rustix::stdio::dup2_stderr(&self.stderr);
     }
 }
 

@@ -1,4 +1,5 @@
-//! One binary for all tests that need a database, a socket or a process, so that they share one private Postgres.
+//! One binary for all tests that need a database, a socket or a process, so that they share one private Postgres. Those that count
+//! what a whole process does have theirs beside.
 //!
 //! `make test` runs them. With `TEST_DATABASE_URL` (a role that may create databases) they use that server instead.
 
