@@ -39,6 +39,8 @@ impl Service {
             ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
             ("CLAVIGER__SERVER__WORKERS", "1"),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
+            // A login that ends another session takes more.
+            ("CLAVIGER__SESSIONS__MAX_PER_USER", "1000"),
             // A hash takes the same few allocations at any cost.
             ("CLAVIGER__PASSWORD__BCRYPT_COST", "4"),
             ("CLAVIGER__LOG__FORMAT", "json"),
