@@ -119,7 +119,8 @@ pub(super) fn passes(code: &SqlState) -> bool {
 /// Whether an operator heals it: no schema yet, or one that changed under a prepared statement; no rights, no role, no
 /// database.
 fn is_set_up_later(code: &SqlState) -> bool {
-    const SINGLE: [&SqlState; 4] = [
+    const SINGLE: [&SqlState; 5] = [
+        &SqlState::UNDEFINED_FUNCTION,
         &SqlState::UNDEFINED_TABLE,
         &SqlState::UNDEFINED_COLUMN,
         &SqlState::FEATURE_NOT_SUPPORTED,

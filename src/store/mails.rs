@@ -43,20 +43,9 @@ pub async fn insert(client: &impl Statements, mail: &NewMail<'_>) -> Result<(), 
     query_opt(client, sql, &parameters).await.map(drop)
 }
 
-/// Whether the user, named by a parameter, is to be told of one more thing: whoever has the password can make the same happen
-/// again and again, and all mails share one queue. What happened is in the events in any case.
-pub(super) fn within_reason(user: &str) -> String {
-    format!(
-        "(select count(*) from events
-          where user_id = {user} and occurred_at > clock_timestamp() - interval '1 hour'
-            and kind in ('password_changed', 'password_reset', 'refresh_token_replayed')) <= 20"
-    )
-}
-
 /// Queues a notice to the address that an account has at this moment; nothing if there is no such account, if the address never
 /// was shown to be its owner's (it may be a stranger's, whom only the mail that finds that out may reach), or if there were too
-/// many. Belongs in the
-/// transaction that does what it tells of: where the account is deleted, before its row goes.
+/// many. Belongs in the transaction that does what it tells of: where the account is deleted, before its row goes.
 ///
 /// # Errors
 /// [`Error`].
@@ -66,12 +55,14 @@ pub async fn insert_notice(
     user_id: Uuid,
     details: &MailDetails,
 ) -> Result<(), Error> {
-    let sql = format!(
-        "insert into mails (id, kind, recipient, user_id, details)
-         select $1, $2, email, id, $4 from users
-         where id = $3 and (email_verified_at is not null or $5) and {}",
-        within_reason("$3")
-    );
+    // Whoever has the password can make the same happen again and again, and all mails share one queue: of such things so many
+    // are told in an hour. What happened is in the events in any case.
+    let sql = "insert into mails (id, kind, recipient, user_id, details)
+               select $1, $2, email, id, $4 from users
+               where id = $3 and (email_verified_at is not null or $5)
+                 and (select count(*) from events
+                      where user_id = $3 and occurred_at > clock_timestamp() - interval '1 hour'
+                        and kind in ('password_changed', 'password_reset', 'refresh_token_replayed')) <= 20";
     let details = serde_json::to_value(details).map_err(|error| Error::Bug(error.into()))?;
     let verifies = kind == MailKind::VerifyEmail;
     let parameters: [Parameter<'_>; 5] = [
@@ -81,7 +72,7 @@ pub async fn insert_notice(
         (&details, Type::JSONB),
         (&verifies, Type::BOOL),
     ];
-    query_opt(client, &sql, &parameters).await.map(drop)
+    query_opt(client, sql, &parameters).await.map(drop)
 }
 
 /// Takes mails that are due, at most `limit`, for as long as `claim`: until then nobody else tries them.

@@ -11,6 +11,7 @@ mod hosts;
 pub mod imports;
 pub mod mails;
 pub mod migrations;
+mod reading;
 pub mod revocations;
 pub mod sessions;
 pub mod statements;
@@ -42,6 +43,7 @@ use crate::figures::{Figures, Histogram, durations, observe};
 use crate::telemetry::chain;
 use crate::traces::{self, KeyValue};
 pub use error::Error;
+use reading::Sharing;
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
 
@@ -53,6 +55,8 @@ use statements::{Parameter, query_all, query_one, query_opt};
 pub struct Store {
     /// This one's part of the pool.
     pool: Pool,
+    /// The connection that those who only read share at this moment.
+    sharing: Arc<Sharing>,
     /// All parts.
     parts: Arc<[Pool]>,
     /// For getting a connection, however many dead ones have to be found out first.
@@ -117,7 +121,8 @@ impl Store {
         let parts: Vec<_> = (0..threads).map(|_| pool(settings, each, None)).collect::<Result<_, _>>()?;
         let all = iter::once(&rest).chain(&parts).cloned().collect();
         let whole = Self::over(rest, all, settings);
-        let threads = parts.into_iter().map(|part| Self { pool: part, ..whole.clone() }).collect();
+        let threads =
+            parts.into_iter().map(|part| Self { pool: part, sharing: Arc::default(), ..whole.clone() }).collect();
         Ok((whole, threads))
     }
 
@@ -128,6 +133,7 @@ impl Store {
         };
         Self {
             pool,
+            sharing: Arc::default(),
             parts,
             get_limit: settings.wait_timeout + settings.connect_timeout,
             call_limit,
@@ -168,6 +174,27 @@ impl Store {
         self.watch(async {
             let connection = self.get(limit).await?;
             lend(connection, limit.saturating_sub(started.elapsed()), work).await
+        })
+        .await
+    }
+
+    /// Lends a connection for one statement that reads a row by its key and waits for nobody. Several share one: their
+    /// statements go out together, and Postgres does not fall asleep between them.
+    ///
+    /// # Errors
+    /// As [`Store::run`].
+    pub async fn read<T>(&self, work: impl AsyncFnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.watch(async {
+            let place = match self.sharing.join() {
+                Some(place) => place,
+                None => self.sharing.begin(self.get(self.get_limit).await?),
+            };
+            let Some(connection) = place.connection() else { return Err(nothing_lent()) };
+            let outcome = within(self.call_limit, work(connection)).await;
+            if has_ended(&outcome) {
+                place.leave();
+            }
+            outcome
         })
         .await
     }
@@ -309,13 +336,26 @@ async fn lend<T>(
     work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut lent = Lent(Some(connection));
-    let Some(connection) = &mut lent.0 else { return Err(Error::Bug("nothing was lent".into())) };
-    let outcome = tokio::time::timeout(limit, work(connection)).await;
-    let outcome = outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)));
-    if !matches!(outcome, Err(Error::Unavailable(_) | Error::NotSetUp(_))) {
+    let Some(connection) = &mut lent.0 else { return Err(nothing_lent()) };
+    let outcome = within(limit, work(connection)).await;
+    if has_ended(&outcome) {
         drop(lent.0.take());
     }
     outcome
+}
+
+fn nothing_lent() -> Error {
+    Error::Bug("nothing was lent".into())
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let outcome = tokio::time::timeout(limit, work).await;
+    outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)))
+}
+
+/// Whether nothing is still running for it.
+fn has_ended<T>(outcome: &Result<T, Error>) -> bool {
+    !matches!(outcome, Err(Error::Unavailable(_) | Error::NotSetUp(_)))
 }
 
 /// A connection that goes back to the pool only when its work has come to an end: after a failure, a panic, or a task

@@ -14,6 +14,9 @@ pub(super) const TABLES: [&str; 10] = [
     "verifications",
 ];
 
+/// Functions that are called as a whole.
+const FUNCTIONS: [&str; 1] = ["refresh_session"];
+
 /// `UPDATE sessions`: by the first table that it writes, or else reads. Of a statement about none of them, its first word.
 pub(super) fn summary(sql: &str) -> String {
     let words = sql.split(|c: char| c.is_whitespace() || "(),;".contains(c)).filter(|word| !word.is_empty());
@@ -21,7 +24,7 @@ pub(super) fn summary(sql: &str) -> String {
     let (mut before, mut read) = ("", None);
     for pair in words.windows(2) {
         let &[verb, table] = pair else { continue };
-        if let Some(table) = TABLES.into_iter().find(|known| *known == table) {
+        if let Some(table) = TABLES.into_iter().chain(FUNCTIONS).find(|known| *known == table) {
             match (before, verb) {
                 (_, "into") => return format!("INSERT {table}"),
                 (_, "update") => return format!("UPDATE {table}"),

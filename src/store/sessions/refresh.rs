@@ -1,14 +1,10 @@
 //! A refresh token is presented: one statement decides what it is worth, acts, and records a replay.
 
-use std::sync::LazyLock;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
-use crate::store::events::RECORD;
-use crate::store::mails::within_reason;
 use crate::store::{Error, Statements, query_opt, turns, users};
 
 /// A genuine refresh token as a client presents it.
@@ -63,73 +59,8 @@ impl Refreshed {
     }
 }
 
-// `now` is read after the lock was granted, once, so that every comparison and every column agree. Each part that reads or
-// writes a table names the user by $1, and so goes to one place where tables are distributed.
-static STATEMENT: LazyLock<String> = LazyLock::new(|| statement("null::jsonb"));
-static STATEMENT_WITH_PROFILE: LazyLock<String> = LazyLock::new(|| statement("u.profile"));
-
-fn statement(profile: &str) -> String {
-    let within_reason = within_reason("$1");
-    format!(
-        "with current as (
-          select s.user_id, s.id, s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at,
-                 s.expires_at, s.ended_at, s.ended_by, coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at,
-                 u.email_verified_at is not null as verified, {profile} as profile,
-                 case when s.generation > $3 then {within_reason} end as may_be_told
-          from sessions s join users u on u.id = s.user_id
-          where s.user_id = $1 and s.id = $2
-          for update of s
-        ), timed as (
-          select current.*, clock_timestamp() as now, gen_random_uuid() as event_id from current
-        ), decided as (
-          select timed.*, case
-            when ended_by = 'expired'                            then 'expired'
-            when ended_at is not null                            then 'ended'
-            when disabled_at is not null                         then 'disabled'
-            when now >= expires_at
-              or now >= rotated_at + $8 * interval '1 second'    then 'expired'
-            when generation = $3 and secret_hash = $4            then 'rotate'
-            when generation = $3 + 1 and secret_hash = any($6)
-              and (now < rotated_at + $9 * interval '1 second'
-                   or rotation_key = $7)                         then 'repeat'
-            when generation > $3                                 then 'replay'
-            else                                                      'unknown'
-          end as verdict
-          from timed
-        ), acted as (
-          update sessions t set
-            generation       = t.generation + (d.verdict = 'rotate')::int,
-            secret_hash      = case d.verdict when 'rotate' then $5 else t.secret_hash end,
-            rotated_at       = case d.verdict when 'rotate' then d.now else t.rotated_at end,
-            rotation_key     = case d.verdict when 'rotate' then $7 else t.rotation_key end,
-            user_agent       = case d.verdict when 'rotate' then coalesce($10, t.user_agent) else t.user_agent end,
-            ip_address       = case d.verdict when 'rotate' then coalesce($11, t.ip_address) else t.ip_address end,
-            ended_at         = case d.verdict when 'replay' then d.now end,
-            ended_by         = case d.verdict when 'replay' then 'replayed' end,
-            ended_ip_address = case d.verdict when 'replay' then $11 end
-          from decided d
-          where t.user_id = $1 and t.id = $2 and d.verdict in ('rotate', 'replay')
-        ), recorded as (
-          {RECORD}
-          select t.user_id, d.now, d.event_id, d.id, 'refresh_token_replayed', 'failure', 'replayed', $11, $10, $12
-          from decided d join sessions t on t.user_id = $1 and t.id = d.id where d.verdict = 'replay'
-          returning true
-        ), mailed as (
-          insert into mails (id, kind, recipient, user_id, details)
-          select gen_random_uuid(), 'session_replayed', email, user_id,
-                 jsonb_strip_nulls(jsonb_build_object('ip_address', host($11), 'device', device))
-          from decided where verdict = 'replay' and $13 and verified and may_be_told
-        )
-        select verdict, user_id, id, email, role, profile, created_at, secret_hash, now,
-               least(expires_at, case verdict when 'rotate' then now else rotated_at end
-                                 + $8 * interval '1 second')                                as ends_at,
-               case verdict when 'replay' then 'replayed' when 'disabled' then 'disabled'
-                            else ended_by end                                              as ended_by,
-               case verdict when 'replay' then now when 'disabled' then disabled_at
-                            else ended_at end                                              as ended_at
-        from decided"
-    )
-}
+// What it does is in migrations/V0009__refresh.sql.
+const STATEMENT: &str = "select * from refresh_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 /// Decides what a presented token is worth, and acts on it, in one statement and one round trip. Only that there is no such
 /// session is made sure of by a second one.
@@ -147,7 +78,7 @@ pub async fn refresh(
     let newest = presented.successors.newest().hash();
     let row = query_opt(
         client,
-        if presented.with_profile { &STATEMENT_WITH_PROFILE } else { &STATEMENT },
+        STATEMENT,
         &[
             (&presented.token.user_id, Type::UUID),
             (&presented.token.session_id, Type::UUID),
@@ -162,6 +93,7 @@ pub async fn refresh(
             (&presented.sender.ip_address, Type::INET),
             (&presented.sender.request_id, Type::TEXT),
             (&presented.mails, Type::BOOL),
+            (&presented.with_profile, Type::BOOL),
         ],
     )
     .await?;

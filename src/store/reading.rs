@@ -1,0 +1,78 @@
+//! A connection that several who only read share for as long as one of them is at it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::{Connection, Lent};
+
+/// How many share one. Each waits for those before it, so that a slow one keeps few.
+const MOST: usize = 8;
+
+/// Where those who come find the one that is read on at this moment.
+#[derive(Default)]
+pub(super) struct Sharing(Mutex<Weak<Shared>>);
+
+struct Shared {
+    lent: Lent,
+    /// Whether a statement may still be running that nobody waits for any more.
+    is_spoilt: AtomicBool,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if !*self.is_spoilt.get_mut() {
+            drop(self.lent.0.take());
+        }
+    }
+}
+
+/// A place on it. Unless its statement has come to an end when it is left, nobody else comes to that connection.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    has_ended: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.shared.is_spoilt.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sharing {
+    /// A place, if a connection is read on that has one.
+    pub(super) fn join(&self) -> Option<Place> {
+        let shared = self.current().upgrade()?;
+        let is_dead = shared.lent.0.as_ref().is_none_or(|connection| connection.client.is_closed());
+        // One of them is this.
+        let is_full = Arc::strong_count(&shared) > MOST;
+        (!is_dead && !is_full && !shared.is_spoilt.load(Ordering::Relaxed)).then(|| Place::on(shared))
+    }
+
+    /// The first place on another connection, which the next ones share.
+    pub(super) fn begin(&self, connection: Connection) -> Place {
+        let shared = Arc::new(Shared { lent: Lent(Some(connection)), is_spoilt: AtomicBool::new(false) });
+        *self.current() = Arc::downgrade(&shared);
+        Place::on(shared)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Weak<Shared>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn on(shared: Arc<Shared>) -> Self {
+        Self { shared, has_ended: false }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        self.shared.lent.0.as_ref()
+    }
+
+    /// Leaves it with nothing still running.
+    pub(super) fn leave(mut self) {
+        self.has_ended = true;
+    }
+}
