@@ -83,10 +83,7 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn build(settings: Settings) -> Result<Self, AppError> {
-        let workers = match settings.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            workers => workers,
-        };
+        let workers = workers(settings.server.workers);
         let (store, threads) = Store::in_parts(&settings.database, workers)?;
         let (tracer, exporting) = settings.traces.as_ref().map(traces::start).transpose()?.unzip();
         let queued = Arc::new(Notify::new());
@@ -110,7 +107,7 @@ impl App {
             profile_schema: settings.profile_schema.map(Arc::new),
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
-            turnstile: Arc::new(Turnstile::new(store.size(), settings.database.wait_timeout)),
+            turnstile: Arc::new(Turnstile::new(store.most_connections(), settings.database.wait_timeout)),
             mailing,
             counts: Arc::new(Counters::default()),
         };
@@ -261,6 +258,14 @@ impl App {
             exporting.end().await;
         }
         outcome
+    }
+}
+
+/// Threads that serve: as many as asked for, or as there are cores.
+fn workers(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        wanted => wanted,
     }
 }
 

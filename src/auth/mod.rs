@@ -200,7 +200,9 @@ pub enum Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(_) | store::Error::NotSetUp(_) => Self::DatabaseUnavailable(error),
+            store::Error::Unavailable(_) | store::Error::ReadOnly(_) | store::Error::NotSetUp(_) => {
+                Self::DatabaseUnavailable(error)
+            }
             store::Error::Bug(_) | store::Error::Taken(_) => Self::Internal(error.into()),
         }
     }
@@ -225,7 +227,7 @@ impl Auth {
     /// The same with another part of the database's connections.
     #[must_use]
     pub fn on(&self, store: Store) -> Self {
-        let turnstile = Arc::new(self.turnstile.for_connections(store.size()));
+        let turnstile = Arc::new(self.turnstile.for_connections(store.most_connections()));
         Self { store, turnstile, ..self.clone() }
     }
 

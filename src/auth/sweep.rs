@@ -79,7 +79,7 @@ impl Sweep {
         let mut next = Some(store.run(async |client| walk::begin(client).await).await?);
         while let Some(from) = next.filter(|_| started.elapsed() < limit) {
             let step = async |client: &mut _| sessions::sweep(client, from, &self.sessions).await;
-            let swept = rested(store.run(step)).await?;
+            let swept = rested(Box::pin(store.run(step))).await?;
             removed.sessions += swept.removed;
             next = swept.next;
             tell(removed);

@@ -13,9 +13,12 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// A statement did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres is away, busy, locked, read-only or not migrated: the same call may succeed later.
+    /// Postgres is away, busy or locked: the same call may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
+    /// It takes no writes: a standby, or a primary that has been replaced. Another connection may lead to its successor.
+    #[error("the database takes no writes")]
+    ReadOnly(#[source] Cause),
     /// Tables, rights, or the whole database are not there: an operator, or the next migration, heals it.
     #[error("the database is not set up")]
     NotSetUp(#[source] Cause),
@@ -41,6 +44,7 @@ impl Error {
     pub(super) fn kind(&self) -> Cow<'static, str> {
         let kind = match self {
             Self::Unavailable(_) => "unavailable",
+            Self::ReadOnly(_) => "read_only",
             Self::NotSetUp(_) => "not_set_up",
             Self::Taken(_) => "taken",
             Self::Bug(_) => "bug",
@@ -57,6 +61,8 @@ impl From<tokio_postgres::Error> for Error {
             Self::NotSetUp(cause)
         } else if code == Some(SqlState::UNIQUE_VIOLATION) {
             Self::Taken(cause)
+        } else if code == Some(SqlState::READ_ONLY_SQL_TRANSACTION) {
+            Self::ReadOnly(cause)
         } else if code.is_none_or(|code| passes(&code) || is_lost_statement(&code)) {
             Self::Unavailable(cause)
         } else {

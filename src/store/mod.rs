@@ -35,6 +35,7 @@ use deadpool_postgres::{
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -59,6 +60,8 @@ pub struct Store {
     sharing: Arc<Sharing>,
     /// All parts.
     parts: Arc<[Pool]>,
+    /// For a connection that others have.
+    wait_limit: Duration,
     /// For getting a connection, however many dead ones have to be found out first.
     get_limit: Duration,
     /// For what is done with it.
@@ -135,6 +138,7 @@ impl Store {
             pool,
             sharing: Arc::default(),
             parts,
+            wait_limit: settings.wait_timeout,
             get_limit: settings.wait_timeout + settings.connect_timeout,
             call_limit,
             prepared: settings.prepared_statements,
@@ -146,7 +150,7 @@ impl Store {
 
     /// How many connections this part may have.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub fn most_connections(&self) -> usize {
         self.pool.status().max_size
     }
 
@@ -158,7 +162,11 @@ impl Store {
     /// # Errors
     /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>) -> Result<T, Error> {
-        self.watch(async { lend(self.get(self.get_limit).await?, self.call_limit, work).await }).await
+        let outcome = match self.get(self.get_limit).await {
+            Ok(connection) => lend(connection, self.call_limit, work).await,
+            Err(error) => Err(error),
+        };
+        self.noticed(outcome)
     }
 
     /// As [`Store::run`], within `limit` in all.
@@ -171,11 +179,11 @@ impl Store {
         work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let started = Instant::now();
-        self.watch(async {
-            let connection = self.get(limit).await?;
-            lend(connection, limit.saturating_sub(started.elapsed()), work).await
-        })
-        .await
+        let outcome = match self.get(limit).await {
+            Ok(connection) => lend(connection, limit.saturating_sub(started.elapsed()), work).await,
+            Err(error) => Err(error),
+        };
+        self.noticed(outcome)
     }
 
     /// Lends a connection for one statement that reads a row by its key and waits for nobody. Several share one: their
@@ -184,30 +192,35 @@ impl Store {
     /// # Errors
     /// As [`Store::run`].
     pub async fn read<T>(&self, work: impl AsyncFnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        self.watch(async {
-            let place = match self.sharing.join() {
-                Some(place) => place,
-                None => self.sharing.begin(self.get(self.get_limit).await?),
-            };
-            let Some(connection) = place.connection() else { return Err(nothing_lent()) };
-            let outcome = within(self.call_limit, work(connection)).await;
-            if has_ended(&outcome) {
-                place.leave();
-            }
-            outcome
-        })
-        .await
+        let (place, limit) = match self.sharing.join() {
+            // Those before it are waited for as a connection is.
+            Some(place) => (Ok(place), self.wait_limit),
+            None => (self.get(self.get_limit).await.map(|connection| self.sharing.begin(connection)), self.call_limit),
+        };
+        let outcome = match place {
+            Ok(place) => place.lend(limit, work).await,
+            Err(error) => Err(error),
+        };
+        self.noticed(outcome)
     }
 
-    /// Notices when the schema is not there.
-    async fn watch<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let outcome = work.await;
-        if matches!(outcome, Err(Error::NotSetUp(_))) {
-            // Statements that were prepared for the schema as it was.
-            for part in &*self.parts {
-                part.manager().statement_caches.clear();
+    /// Notices when the schema is not there, and when the server that connections lead to is no primary any more.
+    fn noticed<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        match &outcome {
+            Err(Error::NotSetUp(_)) => {
+                // Statements that were prepared for the schema as it was.
+                for part in &*self.parts {
+                    part.manager().statement_caches.clear();
+                }
+                self.not_set_up.notify_one();
             }
-            self.not_set_up.notify_one();
+            Err(Error::ReadOnly(_)) => {
+                // All that are idle lead there, those of other threads too.
+                for part in &*self.parts {
+                    part.retain(|_, _| false);
+                }
+            }
+            Ok(_) | Err(Error::Unavailable(_) | Error::Taken(_) | Error::Bug(_)) => {}
         }
         outcome
     }
@@ -337,7 +350,7 @@ async fn lend<T>(
 ) -> Result<T, Error> {
     let mut lent = Lent(Some(connection));
     let Some(connection) = &mut lent.0 else { return Err(nothing_lent()) };
-    let outcome = within(limit, work(connection)).await;
+    let outcome = in_time(tokio::time::timeout(limit, work(connection)).await);
     if has_ended(&outcome) {
         drop(lent.0.take());
     }
@@ -348,14 +361,13 @@ fn nothing_lent() -> Error {
     Error::Bug("nothing was lent".into())
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let outcome = tokio::time::timeout(limit, work).await;
+fn in_time<T>(outcome: Result<Result<T, Error>, Elapsed>) -> Result<T, Error> {
     outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)))
 }
 
 /// Whether nothing is still running for it.
 fn has_ended<T>(outcome: &Result<T, Error>) -> bool {
-    !matches!(outcome, Err(Error::Unavailable(_) | Error::NotSetUp(_)))
+    !matches!(outcome, Err(Error::Unavailable(_) | Error::ReadOnly(_) | Error::NotSetUp(_)))
 }
 
 /// A connection that goes back to the pool only when its work has come to an end: after a failure, a panic, or a task

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use super::{Connection, Lent};
+use super::{Connection, Error, Lent, has_ended, in_time, nothing_lent};
 
 /// How many share one. Each waits for those before it, so that a slow one keeps few.
 const MOST: usize = 8;
@@ -67,12 +68,15 @@ impl Place {
         Self { shared, has_ended: false }
     }
 
-    pub(super) fn connection(&self) -> Option<&Connection> {
-        self.shared.lent.0.as_ref()
-    }
-
-    /// Leaves it with nothing still running.
-    pub(super) fn leave(mut self) {
-        self.has_ended = true;
+    /// As long as the statement takes, but no longer than `limit`.
+    pub(super) async fn lend<T>(
+        mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(connection) = &self.shared.lent.0 else { return Err(nothing_lent()) };
+        let outcome = in_time(tokio::time::timeout(limit, work(connection)).await);
+        self.has_ended = has_ended(&outcome);
+        outcome
     }
 }

@@ -91,7 +91,7 @@ async fn a_login_and_a_refresh_go_on_in_the_trace_of_a_trusted_caller_part_by_pa
         "wait for a core",
         "hash a password",
         "BEGIN",
-        "SELECT refresh_session",
+        "UPDATE sessions",
         "COMMIT",
     ] {
         assert!(parts.contains(&part.to_owned()), "{part} is not in {parts:?}");

@@ -101,7 +101,8 @@ impl Patience {
 
     /// Pauses, if that may help; gives the error back if not.
     async fn take(&mut self, error: Error) -> Result<(), Error> {
-        let passes = matches!(error, Error::DatabaseUnavailable(store::Error::Unavailable(_)));
+        let passes =
+            matches!(error, Error::DatabaseUnavailable(store::Error::Unavailable(_) | store::Error::ReadOnly(_)));
         let Some(seconds) = self.0.next().filter(|_| passes) else { return Err(error) };
         tracing::warn!(error = chain(&error), seconds, "the database failed; trying again");
         tokio::time::sleep(Duration::from_secs(*seconds)).await;
