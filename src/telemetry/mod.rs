@@ -1,5 +1,7 @@
 //! Logs: their format, and how errors and security events are told in them.
 
+mod json;
+
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write};
 
@@ -30,11 +32,12 @@ pub fn start(log: &Log) {
     };
     let lines = fmt::layer().with_writer(|| Lines);
     let lines = if json {
-        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        lines.fmt_fields(json::Fields).event_format(json::Line).boxed()
     } else {
         lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
     };
-    drop(tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(harmless)).try_init());
+    // For all there is, as there is but this: filters of one layer keep books of what they let through.
+    drop(tracing_subscriber::registry().with(lines).with(filter).with(harmless).try_init());
 }
 
 /// Standard error, by one system call for a line and without a lock in this process: the kernel keeps lines apart (those of a
