@@ -30,8 +30,15 @@ pub(crate) const ISSUER: &str = "claviger";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Of bcrypt, for the server and for what it is compared with.
 pub(crate) const COST: u32 = 10;
-/// As installations have it: the private Postgres is otherwise set up for speed.
-const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+/// As installations have it, in the minutes between two checkpoints: the private Postgres is otherwise set up for speed.
+const DURABLE: [&str; 6] = [
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "checkpoint_timeout=1h",
+    "max_wal_size=16GB",
+    "min_wal_size=4GB",
+];
 
 /// Postgres with its tables filled.
 pub(crate) struct Ground {
@@ -61,6 +68,7 @@ impl Ground {
         let (server, _) = Server::start(&cluster.default_url()).await;
         drop(server);
         let users = Rc::new(fill(&database, sessions).await);
+        touch(&database).await;
         Self { cluster, binaries, database, users }
     }
 
@@ -82,11 +90,6 @@ impl Ground {
         let file = fs::read_to_string(self.cluster.folder().join("data/postmaster.pid")).unwrap();
         file.lines().next().unwrap().parse().unwrap()
     }
-
-    /// Between rounds, so that what one has left to write is not written in the time of another.
-    pub(crate) async fn settle(&self) {
-        self.database.batch_execute("checkpoint").await.unwrap();
-    }
 }
 
 impl Server {
@@ -101,6 +104,8 @@ impl Server {
             ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
             ("CLAVIGER__PASSWORD__BCRYPT_COST", &cost),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
+            // As many connections as pgbench has, and those that are not for requests.
+            ("CLAVIGER__DATABASE__POOL_SIZE", "18"),
         ]);
         let started = Instant::now();
         // Its log goes where it costs what a log costs, and nobody's time to read it.
@@ -179,6 +184,19 @@ async fn fill(database: &Client, sessions: u32) -> Users {
         database.batch_execute(sql).await.unwrap();
     }
     users
+}
+
+/// After a checkpoint the first change of each page is logged with the whole page. That is over for most of the time between
+/// two, and is brought behind them here: whoever changes more rows in a round would otherwise be favoured by it.
+async fn touch(database: &Client) {
+    database.batch_execute("checkpoint").await.unwrap();
+    for table in ["sessions", "bench_rows"] {
+        let sql = format!(
+            "update {table} set generation = generation where ctid = any(array(
+               select format('(%s,1)', page)::tid from generate_series(0, pg_relation_size('{table}') / 8192 - 1) page))"
+        );
+        database.batch_execute(&sql).await.unwrap();
+    }
 }
 
 /// As many rows as are added at once.

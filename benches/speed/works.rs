@@ -140,7 +140,6 @@ impl Bench<'_> {
     /// A work and its limit, one after the other.
     async fn pair(&self, call: Call, measured: &mut Measured) -> Pair {
         let (limit, least) = self.limit(call).await;
-        self.ground.settle().await;
         let postgres = self.ground.postgres();
         let before = (worked(self.server.pid()), worked_with_children(postgres));
         let round = closed(self.server.address, &self.ground.users, call, CALLERS, self.plan.length).await;
@@ -183,7 +182,6 @@ impl Bench<'_> {
     }
 
     async fn pgbench(&self, sql: &str) -> Speed {
-        self.ground.settle().await;
         let before = worked_with_children(self.ground.postgres());
         let rate = limits::pgbench(&self.ground, sql, self.plan.sessions, CALLERS, self.plan.length);
         let after = worked_with_children(self.ground.postgres());

@@ -9,6 +9,7 @@ use crate::auth::Error;
 use crate::auth::sweep::{Removed, Sweep};
 use crate::config::Database;
 use crate::domain::access_token::LEEWAY;
+use crate::domain::secret::Secret;
 use crate::figures::{Counts, Figures, count, counts_of};
 use crate::mail::{Outbox, Running};
 use crate::store::Store;
@@ -68,6 +69,7 @@ impl Upkeep {
             if let Err(error) = prepare(&self.database, &self.store).await {
                 return error;
             }
+            drop(tokio::task::spawn_blocking(Secret::prepare));
             if let Some(outbox) = self.outbox.take() {
                 *sending = Some(outbox.start());
             }

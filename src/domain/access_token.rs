@@ -1,9 +1,9 @@
 //! Access tokens: signed JWTs that any API verifies with the shared secret and without asking this service.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
@@ -236,13 +236,10 @@ impl fmt::Debug for AccessTokens {
 #[error("the self-test of access tokens failed: a token signed now does not verify")]
 pub struct SelfTestFailed;
 
-/// A random number of seconds from 0 to `most`; 0 when the system has no random bytes, as nothing depends on it.
+/// A random number of seconds from 0 to `most`. Nothing depends on it, so it comes from the source that spreads hash tables.
 fn jitter(most: i64) -> i64 {
-    let mut bytes = [0; 4];
-    match rand::fill(&mut bytes) {
-        Ok(()) => i64::from(u32::from_le_bytes(bytes)) % (most + 1),
-        Err(_) => 0,
-    }
+    let random = RandomState::new().hash_one(most);
+    i64::try_from(random % (most.unsigned_abs() + 1)).unwrap_or_default()
 }
 
 #[cfg(test)]

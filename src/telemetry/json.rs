@@ -112,7 +112,7 @@ impl Visit for Pairs<'_, '_> {
 
 /// Writes a value as JSON.
 fn json(text: &mut Writer<'_>, value: &(impl Serialize + ?Sized)) -> fmt::Result {
-    serde_json::to_writer(Bytes(text), value).map_err(|_| fmt::Error)
+    serde_json::to_writer(Bytes(text), value).map_err(|_unwritten| fmt::Error)
 }
 
 /// Text, for what writes bytes: JSON is text, each piece of it too.

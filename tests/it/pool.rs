@@ -36,6 +36,61 @@ async fn a_process_opens_no_more_connections_than_its_pool_has() {
 }
 
 #[tokio::test]
+async fn each_thread_has_a_part_of_the_pool_and_together_they_open_no_more_than_it_has() {
+    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "6"), ("CLAVIGER__SERVER__WORKERS", "2")];
+    let app = TestApp::start_with(&settings).await;
+    let account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+    let calls: Vec<_> = (0..80)
+        .map(|_| {
+            let (caller, token) = (account.caller.clone(), account.access_token.clone());
+            tokio::spawn(async move { caller.me(&token).await.status })
+        })
+        .collect();
+    wait_until("both threads' connections are busy", async || app.database.waiting_for_locks().await == 4).await;
+    assert_eq!(app.store.connections().0, connections(&app).await.len() - 1, "the holder's is another's");
+    assert!(app.store.connections().0 <= 6);
+    holder.rollback().await.unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn those_who_read_at_once_share_a_connection() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    assert_eq!(account.me().await.status, 200);
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table users").await.unwrap();
+    let before = app.store.connections().0;
+    let call = || {
+        let (caller, token) = (account.caller.clone(), account.access_token.clone());
+        tokio::spawn(async move { caller.me(&token).await.status })
+    };
+
+    let mut calls = vec![call()];
+    wait_until("the first waits", async || app.database.waiting_for_locks().await == 1).await;
+    calls.extend((0..7).map(|_| call()));
+    // A ninth finds no place, and so tells that all the others have found theirs.
+    wait_until("there is one more", async || {
+        calls.push(call());
+        app.database.waiting_for_locks().await == 2
+    })
+    .await;
+    assert!(calls.len() > 8, "{} of them needed a second connection", calls.len());
+    assert!(app.store.connections().0 <= before + 1);
+
+    holder.rollback().await.unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_replaced_when_it_is_old() {
     let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "1"), ("CLAVIGER__DATABASE__MAX_CONNECTION_AGE", "1s")];
     let app = TestApp::start_with(&settings).await;
