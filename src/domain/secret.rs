@@ -109,7 +109,7 @@ impl Secret {
     /// Makes the first random bytes of this process, which take a few hundredths of a second of a core: the library measures
     /// the processor's own noise for them. Whoever signs in first would wait for that.
     pub fn prepare() {
-        drop(aws_lc_rs::rand::fill(&mut [0]));
+        let _no_randomness = aws_lc_rs::rand::fill(&mut [0]);
     }
 
     /// The secret's bytes exactly as they were configured.

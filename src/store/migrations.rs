@@ -8,7 +8,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{passes, without_values};
-use super::{Connection, Error, Store, hosts, set_limits, tls};
+use super::pool::set_limits;
+use super::{Connection, Error, Store, hosts, tls};
 use crate::config;
 
 mod embedded {

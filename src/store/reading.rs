@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Connection, Error, Lent, has_ended, in_time, nothing_lent};
 
 /// How many share one. Each waits for those before it, so that a slow one keeps few.
 const MOST: usize = 8;
+
+/// How long new ones may come to it. Then it goes back to the pool, which asks how old it is, and they go on with another.
+const AT_LONGEST: Duration = Duration::from_secs(1);
 
 /// Where those who come find the one that is read on at this moment.
 #[derive(Default)]
@@ -15,6 +18,7 @@ pub(super) struct Sharing(Mutex<Weak<Shared>>);
 
 struct Shared {
     lent: Lent,
+    since: Instant,
     /// Whether a statement may still be running that nobody waits for any more.
     is_spoilt: AtomicBool,
 }
@@ -48,12 +52,14 @@ impl Sharing {
         let is_dead = shared.lent.0.as_ref().is_none_or(|connection| connection.client.is_closed());
         // One of them is this.
         let is_full = Arc::strong_count(&shared) > MOST;
-        (!is_dead && !is_full && !shared.is_spoilt.load(Ordering::Relaxed)).then(|| Place::on(shared))
+        let is_over = shared.since.elapsed() > AT_LONGEST || shared.is_spoilt.load(Ordering::Relaxed);
+        (!is_dead && !is_full && !is_over).then(|| Place::on(shared))
     }
 
     /// The first place on another connection, which the next ones share.
     pub(super) fn begin(&self, connection: Connection) -> Place {
-        let shared = Arc::new(Shared { lent: Lent(Some(connection)), is_spoilt: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { lent: Lent(Some(connection)), since: Instant::now(), is_spoilt: AtomicBool::default() });
         *self.current() = Arc::downgrade(&shared);
         Place::on(shared)
     }
