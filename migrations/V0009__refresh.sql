@@ -33,7 +33,8 @@ begin
     where s.user_id = of_user and s.id = of_session and u.id = of_user
       and s.generation = of_generation and s.secret_hash = hash and s.ended_at is null and u.disabled_at is null
       and started < s.expires_at and started < s.rotated_at + idle * interval '1 second'
-    returning 'rotate', s.user_id, s.id, u.email, u.role, case when with_profile then u.profile end, s.created_at,
+    -- Of the types above, whatever later steps make of the columns.
+    returning 'rotate', s.user_id, s.id, u.email::text, u.role::text, case when with_profile then u.profile end, s.created_at,
               s.secret_hash, started, least(s.expires_at, started + idle * interval '1 second'), null::text, null::timestamptz;
   if found then
     return;
@@ -98,9 +99,9 @@ begin
              jsonb_strip_nulls(jsonb_build_object('ip_address', host(address), 'device', device))
       from decided where verdict = 'replay' and mails_sent and verified and may_be_told
     )
-    select d.verdict, d.user_id, d.id, d.email, d.role, d.profile, d.created_at, d.secret_hash, d.now,
+    select d.verdict, d.user_id, d.id, d.email::text, d.role::text, d.profile, d.created_at, d.secret_hash, d.now,
            least(d.expires_at, case d.verdict when 'rotate' then d.now else d.rotated_at end + idle * interval '1 second'),
-           case d.verdict when 'replay' then 'replayed' when 'disabled' then 'disabled' else d.ended_by end,
+           case d.verdict when 'replay' then 'replayed' when 'disabled' then 'disabled' else d.ended_by::text end,
            case d.verdict when 'replay' then d.now when 'disabled' then d.disabled_at else d.ended_at end
     from decided d;
 end $$;

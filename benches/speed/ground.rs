@@ -31,10 +31,14 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Of bcrypt, for the server and for what it is compared with.
 pub(crate) const COST: u32 = 10;
 /// As installations have it, in the minutes between two checkpoints: the private Postgres is otherwise set up for speed.
-const DURABLE: [&str; 6] = [
+const DURABLE: [&str; 8] = [
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",
+    // As docs/operations.md has it, at least for what is needed here.
+    "shared_buffers=2GB",
+    // One round would meet it and another not.
+    "autovacuum=off",
     "checkpoint_timeout=1h",
     "max_wal_size=16GB",
     "min_wal_size=4GB",

@@ -129,3 +129,79 @@ impl std::io::Write for Bytes<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of the log, each of which must be one JSON object.
+    fn lines(told: impl FnOnce()) -> Vec<Value> {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let layer = layer.fmt_fields(Fields).event_format(Line);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), told);
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    #[test]
+    fn whatever_is_said_is_one_object_on_one_line() {
+        let [line] = &lines(|| {
+            let span = tracing::info_span!("request", request_id = "a\"b\\c\n\u{1}é", method = %"GET", trace_id = None::<&str>);
+            let _in_it = span.enter();
+            tracing::warn!(
+                number = -1_i64,
+                count = u64::MAX,
+                share = 0.5,
+                none = f64::NAN,
+                yes = true,
+                debug = ?Some("x"),
+                "two\nlines"
+            );
+        })[..] else {
+            panic!("one line")
+        };
+        let mut line = line.clone();
+        let timestamp = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+        assert!(timestamp.as_str().unwrap().ends_with('Z'), "{timestamp}");
+        let expected = json!({
+            "level": "WARN", "message": "two\nlines", "number": -1, "count": u64::MAX, "share": 0.5, "none": null, "yes": true,
+            "debug": "Some(\"x\")", "target": "claviger::telemetry::json::tests",
+            "span": {"request_id": "a\"b\\c\n\u{1}é", "method": "GET", "name": "request"},
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_span_says_what_was_recorded_later_too_and_a_line_may_have_none() {
+        let lines = lines(|| {
+            tracing::info!("outside");
+            let span = tracing::info_span!("work", first = 1, second = tracing::field::Empty);
+            span.record("second", 2);
+            span.in_scope(|| tracing::info!("inside"));
+        });
+        assert_eq!((&lines[0]["message"], lines[0].get("span")), (&json!("outside"), None));
+        assert_eq!(lines[1]["span"], json!({"first": 1, "second": 2, "name": "work"}));
+    }
+}
