@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{Account, PASSWORD, TestApp, TestDatabase};
+use crate::support::{Account, PASSWORD, TestApp, TestDatabase, wait_until};
 
 /// What each call takes, with what begins and ends a transaction. The other ends of a refresh are with the promises about
 /// rotation, and how often checks ask for the list of revocations with those about gateways.
@@ -63,4 +63,17 @@ async fn of_a_warm_check(app: &TestApp, account: &Account) -> i64 {
         asked.push(of(app, check()).await);
     }
     asked.into_iter().min().unwrap()
+}
+
+#[tokio::test]
+async fn the_list_of_revocations_is_read_from_indexes() {
+    let database = TestDatabase::private().await;
+    // Tables as small as a test's are read whole where there is the choice.
+    database.execute(&format!("alter database {} set enable_seqscan = off", database.name)).await;
+    let app = TestApp::on(database, &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")]).await;
+    let account = app.register("ada@example.com").await;
+    assert_eq!(account.call(Method::GET, "/api/auth/check", Value::Null).await.status, 204);
+    let used = "select count(*) from pg_stat_user_indexes
+                where indexrelname in ('sessions_ended_at_idx', 'users_disabled_at_idx') and idx_scan > 0";
+    wait_until("both indexes were asked", async || app.database.number(used).await == 2).await;
 }
