@@ -68,8 +68,16 @@ async fn of_a_warm_check(app: &TestApp, account: &Account) -> i64 {
 #[tokio::test]
 async fn the_list_of_revocations_is_read_from_indexes() {
     let database = TestDatabase::private().await;
-    // Tables as small as a test's are read whole where there is the choice.
-    database.execute(&format!("alter database {} set enable_seqscan = off", database.name)).await;
+    // Enough to be worth an index.
+    database
+        .execute(
+            "insert into users (id, email, password_hash)
+             select md5('' || n)::uuid, n || '@example.com', 'x' from generate_series(1, 3000) n;
+             insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at)
+             select id, id, sha256('x'), now(), now(), now() + interval '1 day' from users;
+             analyze users, sessions",
+        )
+        .await;
     let app = TestApp::on(database, &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")]).await;
     let account = app.register("ada@example.com").await;
     assert_eq!(account.call(Method::GET, "/api/auth/check", Value::Null).await.status, 204);
