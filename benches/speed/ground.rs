@@ -48,7 +48,6 @@ const DURABLE: [&str; 8] = [
 pub(crate) struct Ground {
     cluster: Cluster,
     binaries: Binaries,
-    database: Client,
     pub(crate) users: Rc<Users>,
 }
 
@@ -73,7 +72,7 @@ impl Ground {
         drop(server);
         let users = Rc::new(fill(&database, sessions).await);
         touch(&database).await;
-        Self { cluster, binaries, database, users }
+        Self { cluster, binaries, users }
     }
 
     /// A server over it, and how long it took from its start until it was ready.
