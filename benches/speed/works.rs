@@ -153,21 +153,21 @@ impl Bench<'_> {
     async fn limit(&self, call: Call) -> (f64, f64) {
         match call {
             Call::Me => {
-                let select = self.pgbench(limits::SELECT).await;
+                let select = self.pgbench(limits::SELECT);
                 (select.rate, select.postgres)
             }
             Call::Refresh => {
-                let update = self.pgbench(limits::UPDATE).await;
+                let update = self.pgbench(limits::UPDATE);
                 (update.rate, update.postgres)
             }
             Call::Login | Call::Register => {
                 let (hashes, hash) = self.bcrypt();
-                let (select, update) = (self.pgbench(limits::SELECT).await, self.pgbench(limits::UPDATE).await);
+                let (select, update) = (self.pgbench(limits::SELECT), self.pgbench(limits::UPDATE));
                 (hashes, hash + select.postgres + update.postgres)
             }
             Call::Mix => {
                 let (hashes, hash) = self.bcrypt();
-                let (select, update) = (self.pgbench(limits::SELECT).await, self.pgbench(limits::UPDATE).await);
+                let (select, update) = (self.pgbench(limits::SELECT), self.pgbench(limits::UPDATE));
                 let login = hash + select.postgres + update.postgres;
                 let rate = 1.0 / (0.9 / select.rate + 0.08 / update.rate + 0.02 / hashes);
                 (rate, 0.9 * select.postgres + 0.08 * update.postgres + 0.02 * login)
@@ -181,7 +181,7 @@ impl Bench<'_> {
         }
     }
 
-    async fn pgbench(&self, sql: &str) -> Speed {
+    fn pgbench(&self, sql: &str) -> Speed {
         let before = worked_with_children(self.ground.postgres());
         let rate = limits::pgbench(&self.ground, sql, self.plan.sessions, CALLERS, self.plan.length);
         let after = worked_with_children(self.ground.postgres());
