@@ -3,9 +3,10 @@
 mod metrics;
 mod upkeep;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -140,11 +141,10 @@ impl App {
         }
         let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
         let (newcomers, console) = (connections.clone(), settings.server.console);
-        let states: Arc<[_]> = threads.into_iter().map(|store| web::Data::new(auth.on(store))).collect();
-        let (rest, made) = (web::Data::new(auth.clone()), Arc::new(AtomicUsize::new(0)));
+        let states = Arc::new(Mutex::new(States { free: threads, of_threads: HashMap::new() }));
+        let rest = auth.clone();
         let factory = move || {
-            // Each thread makes one, and another only if it was lost by a panic.
-            let state = states.get(made.fetch_add(1, Ordering::Relaxed)).unwrap_or(&rest).clone();
+            let state = states.lock().unwrap_or_else(PoisonError::into_inner).of_this_thread(&rest);
             ActixApp::new()
                 .wrap(outside.browsers.cors())
                 .wrap(from_fn(http::around))
@@ -258,6 +258,21 @@ impl App {
             exporting.end().await;
         }
         outcome
+    }
+}
+
+/// Each thread's application state. A thread asks once for each socket that it listens on.
+struct States {
+    free: Vec<Store>,
+    of_threads: HashMap<ThreadId, web::Data<Auth>>,
+}
+
+impl States {
+    fn of_this_thread(&mut self, auth: &Auth) -> web::Data<Auth> {
+        // In place of one that was lost there is one more than there are parts: it has what is for everything else.
+        let Self { free, of_threads } = self;
+        let mut part = || free.pop().map_or_else(|| auth.clone(), |part| auth.on(part));
+        of_threads.entry(thread::current().id()).or_insert_with(|| web::Data::new(part())).clone()
     }
 }
 

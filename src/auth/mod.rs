@@ -224,9 +224,12 @@ impl Error {
 }
 
 impl Auth {
-    /// The same with another part of the database's connections.
+    /// The same with another part of the database's connections, if it is one: those who share all of them wait in one line.
     #[must_use]
     pub fn on(&self, store: Store) -> Self {
+        if store.has_pool_of(&self.store) {
+            return self.clone();
+        }
         let turnstile = Arc::new(self.turnstile.for_connections(store.most_connections()));
         Self { store, turnstile, ..self.clone() }
     }

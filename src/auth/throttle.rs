@@ -48,7 +48,8 @@ impl Turnstile {
     /// For a pool of `connections`, each of which is waited for no longer than `patience`.
     #[must_use]
     pub fn new(connections: usize, patience: Duration) -> Self {
-        let strangers = (connections / 2).max(1);
+        // All lanes together leave one to those who have access tokens, where there are four or more.
+        let strangers = (connections / 2).min(connections.saturating_sub(4)).max(1);
         let (strangers, devices) = (Semaphore::new(strangers), Semaphore::new(strangers.div_ceil(2)));
         // There are few, they ask once in minutes, and what they ask takes a millisecond.
         let programs = Semaphore::new((connections / 10).max(1));

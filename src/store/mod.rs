@@ -26,22 +26,22 @@ pub mod verifications;
 pub mod walk;
 
 use std::iter;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{BuildError, Client, Pool};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::error::Elapsed;
-use tokio_postgres::config::Host;
 
 use crate::config;
 use crate::figures::{Figures, Histogram, durations, observe};
 use crate::traces::{self, KeyValue};
 pub use error::Error;
-use reading::Sharing;
+use reading::{Place, Sharing};
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
+use summary::place;
 
 /// The database of one deployment, shared by everything in this process.
 ///
@@ -64,6 +64,8 @@ pub struct Store {
     /// Whether statements are prepared once for each connection.
     prepared: bool,
     not_set_up: Arc<Notify>,
+    /// When idle connections were last closed.
+    emptied: Arc<Mutex<Option<Instant>>>,
     /// For connections.
     waits: Histogram,
     /// Where it is, for traces.
@@ -87,8 +89,10 @@ const CLIENT_MARGIN: Duration = Duration::from_secs(1);
 const DEFAULT_CALL_LIMIT: Duration = Duration::from_secs(5);
 /// Connections of a pool in parts that are for what is not a request: the sweep, the outbox.
 const OTHERS: usize = 2;
-/// Connections that each thread needs to have a part of its own.
-const LEAST: usize = 2;
+/// Connections that each thread needs to have a part of its own: some for those who sign in, one for the others.
+const LEAST: usize = 4;
+/// How long idle connections are kept after others were found to lead to a server that takes no writes.
+const EMPTY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 impl Store {
     /// Prepares the pool, in one part. No connection is opened yet.
     ///
@@ -133,9 +137,16 @@ impl Store {
             call_limit,
             prepared: settings.prepared_statements,
             not_set_up: Arc::default(),
+            emptied: Arc::default(),
             waits: durations(),
             place: place(&settings.url.config),
         }
+    }
+
+    /// Whether both have the same connections.
+    #[must_use]
+    pub fn has_pool_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.sharing, &other.sharing)
     }
 
     /// How many connections this part may have.
@@ -182,10 +193,14 @@ impl Store {
     /// # Errors
     /// As [`Store::run`].
     pub async fn read<T>(&self, work: impl AsyncFnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        let (place, limit) = match self.sharing.join() {
+        // Poolers that do not know of prepared statements may not know whose answer is whose either, of several under way.
+        let sharing = self.prepared.then_some(&*self.sharing);
+        let (place, limit) = match sharing.and_then(Sharing::join) {
             // Those before it are waited for as a connection is.
             Some(place) => (Ok(place), self.wait_limit),
-            None => (self.get(self.get_limit).await.map(|connection| self.sharing.begin(connection)), self.call_limit),
+            None => {
+                (self.get(self.get_limit).await.map(|connection| Place::begin(connection, sharing)), self.call_limit)
+            }
         };
         let outcome = match place {
             Ok(place) => place.lend(limit, work).await,
@@ -204,15 +219,22 @@ impl Store {
                 }
                 self.not_set_up.notify_one();
             }
-            Err(Error::ReadOnly(_)) => {
-                // All that are idle lead there, those of other threads too.
-                for part in &*self.parts {
-                    part.retain(|_, _| false);
-                }
-            }
+            Err(Error::ReadOnly(_)) => self.empty(),
             Ok(_) | Err(Error::Unavailable(_) | Error::Taken(_) | Error::Bug(_)) => {}
         }
         outcome
+    }
+
+    /// Closes what is idle, in all parts: it leads to where one of them led. Not with each request, as a server may take no writes
+    /// for a while that is the only one there is.
+    fn empty(&self) {
+        let mut emptied = self.emptied.lock().unwrap_or_else(PoisonError::into_inner);
+        if emptied.is_none_or(|emptied| emptied.elapsed() > EMPTY_AGAIN_AFTER) {
+            *emptied = Some(Instant::now());
+            for part in &*self.parts {
+                part.retain(|_, _| false);
+            }
+        }
     }
 
     /// Done when somebody has found that the schema is not there: a test run, for one, has dropped the database and made
@@ -285,17 +307,6 @@ impl Store {
 fn connections(parts: &[Pool]) -> (usize, usize) {
     let parts = parts.iter().map(Pool::status);
     parts.fold((0, 0), |(open, idle), part| (open + part.size, idle + part.available))
-}
-
-/// By OpenTelemetry's conventions for databases. Which of several hosts is used is not known here.
-fn place(config: &tokio_postgres::Config) -> Arc<[KeyValue]> {
-    let mut place = vec![KeyValue::new("db.system.name", "postgresql")];
-    place.extend(config.get_dbname().map(|name| KeyValue::new("db.namespace", name.to_owned())));
-    if let [Host::Tcp(host)] = config.get_hosts() {
-        place.push(KeyValue::new("server.address", host.clone()));
-        place.extend(config.get_ports().first().map(|port| KeyValue::new("server.port", i64::from(*port))));
-    }
-    place.into()
 }
 
 async fn lend<T>(

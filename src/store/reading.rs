@@ -56,20 +56,22 @@ impl Sharing {
         (!is_dead && !is_full && !is_over).then(|| Place::on(shared))
     }
 
-    /// The first place on another connection, which the next ones share.
-    pub(super) fn begin(&self, connection: Connection) -> Place {
-        let shared =
-            Arc::new(Shared { lent: Lent(Some(connection)), since: Instant::now(), is_spoilt: AtomicBool::default() });
-        *self.current() = Arc::downgrade(&shared);
-        Place::on(shared)
-    }
-
     fn current(&self) -> MutexGuard<'_, Weak<Shared>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
+    /// The first on another connection, which the next ones share.
+    pub(super) fn begin(connection: Connection, sharing: Option<&Sharing>) -> Self {
+        let shared =
+            Arc::new(Shared { lent: Lent(Some(connection)), since: Instant::now(), is_spoilt: AtomicBool::default() });
+        if let Some(sharing) = sharing {
+            *sharing.current() = Arc::downgrade(&shared);
+        }
+        Self::on(shared)
+    }
+
     fn on(shared: Arc<Shared>) -> Self {
         Self { shared, has_ended: false }
     }

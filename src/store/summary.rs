@@ -1,4 +1,10 @@
-//! A statement in two words, for traces: what it does first, and to which table. Never with a value.
+//! What traces are told: where the database is, and a statement in two words, what it does first and to which table. Never a value.
+
+use std::sync::Arc;
+
+use tokio_postgres::config::Host;
+
+use crate::traces::KeyValue;
 
 /// Every table there is.
 pub(super) const TABLES: [&str; 10] = [
@@ -37,6 +43,17 @@ pub(super) fn summary(sql: &str) -> String {
     }
     let first = || words.first().map_or_else(String::new, |word| word.to_uppercase());
     read.map_or_else(first, |table| format!("SELECT {table}"))
+}
+
+/// By OpenTelemetry's conventions for databases. Which of several hosts is used is not known here.
+pub(super) fn place(config: &tokio_postgres::Config) -> Arc<[KeyValue]> {
+    let mut place = vec![KeyValue::new("db.system.name", "postgresql")];
+    place.extend(config.get_dbname().map(|name| KeyValue::new("db.namespace", name.to_owned())));
+    if let [Host::Tcp(host)] = config.get_hosts() {
+        place.push(KeyValue::new("server.address", host.clone()));
+        place.extend(config.get_ports().first().map(|port| KeyValue::new("server.port", i64::from(*port))));
+    }
+    place.into()
 }
 
 #[cfg(test)]

@@ -37,24 +37,50 @@ async fn a_process_opens_no_more_connections_than_its_pool_has() {
 
 #[tokio::test]
 async fn each_thread_has_a_part_of_the_pool_and_together_they_open_no_more_than_it_has() {
-    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "6"), ("CLAVIGER__SERVER__WORKERS", "2")];
+    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "10"), ("CLAVIGER__SERVER__WORKERS", "2")];
     let app = TestApp::start_with(&settings).await;
     let account = app.register("ada@example.com").await;
     let mut other = app.database.client().await;
     let holder = other.transaction().await.unwrap();
     holder.batch_execute("lock table users").await.unwrap();
-    let calls: Vec<_> = (0..80)
+    let calls: Vec<_> = (0..120)
         .map(|_| {
             let (caller, token) = (account.caller.clone(), account.access_token.clone());
             tokio::spawn(async move { caller.me(&token).await.status })
         })
         .collect();
-    wait_until("both threads' connections are busy", async || app.database.waiting_for_locks().await == 4).await;
+    wait_until("both threads' connections are busy", async || app.database.waiting_for_locks().await == 8).await;
     assert_eq!(app.store.connections().0, connections(&app).await.len() - 1, "the holder's is another's");
-    assert!(app.store.connections().0 <= 6);
+    assert!(app.store.connections().0 <= 10);
     holder.rollback().await.unwrap();
     for call in calls {
         assert_eq!(call.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn threads_that_share_all_connections_have_one_line_of_those_who_sign_in() {
+    let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "10"), ("CLAVIGER__SERVER__WORKERS", "8")];
+    let app = TestApp::start_with(&settings).await;
+    let account = app.register("ada@example.com").await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.batch_execute("lock table addresses").await.unwrap();
+    let logins: Vec<_> = (0..40)
+        .map(|_| {
+            // Connections of its own, which spread over the threads.
+            let caller = app.anonymous();
+            tokio::spawn(async move { caller.login("ada@example.com", "wrong").await.status })
+        })
+        .collect();
+    wait_until("half of the connections are theirs", async || app.database.waiting_for_locks().await >= 5).await;
+    for _ in 0..20 {
+        assert_eq!(account.me().await.status, 200);
+    }
+    assert_eq!(app.database.waiting_for_locks().await, 5);
+    holder.rollback().await.unwrap();
+    for login in logins {
+        assert!([401, 429, 503].contains(&login.await.unwrap().as_u16()));
     }
 }
 
