@@ -20,6 +20,10 @@ create function refresh_session(
 #variable_conflict use_column
 declare
   of_start constant timestamptz := clock_timestamp();
+  -- A session that was last rotated before that is over, and this one when it is not rotated until that. Computed here, as Citus
+  -- lets no update compute with a column and an interval.
+  of_idle_start constant timestamptz := of_start - idle_seconds * interval '1 second';
+  of_idle_end constant timestamptz := of_start + idle_seconds * interval '1 second';
 begin
   -- Of simultaneous ones the first writes. The others wait for it, look at the row again, and do not find what they look for.
   return query
@@ -33,10 +37,10 @@ begin
     from users u
     where s.user_id = of_user and s.id = of_session and u.id = of_user
       and s.generation = of_generation and s.secret_hash = of_hash and s.ended_at is null and u.disabled_at is null
-      and of_start < s.expires_at and of_start < s.rotated_at + idle_seconds * interval '1 second'
+      and of_start < s.expires_at and s.rotated_at > of_idle_start
     -- Of the types above, whatever later steps make of the columns.
     returning 'rotate', s.user_id, s.id, u.email::text, u.role::text, case when with_profile then u.profile end, s.created_at,
-              s.secret_hash, of_start, least(s.expires_at, of_start + idle_seconds * interval '1 second'), null::text, null::timestamptz;
+              s.secret_hash, of_start, least(s.expires_at, of_idle_end), null::text, null::timestamptz;
   if found then
     return;
   end if;
