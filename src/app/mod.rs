@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App as ActixApp, HttpServer, web};
+use actix_web::{App as ActixApp, HttpServer, rt, web};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -29,6 +29,7 @@ use crate::http::{self, Measures, ShuttingDown, Surroundings};
 use crate::mail::{self, Outbox};
 use crate::store::migrations::MigrationError;
 use crate::store::{SetupError, Store};
+use crate::telemetry;
 use crate::traces::{self, Exporting};
 use upkeep::{Sweeps, Upkeep};
 
@@ -272,7 +273,11 @@ impl States {
         // In place of one that was lost there is one more than there are parts: it has what is for everything else.
         let Self { free, of_threads } = self;
         let mut part = || free.pop().map_or_else(|| auth.clone(), |part| auth.on(part));
-        of_threads.entry(thread::current().id()).or_insert_with(|| web::Data::new(part())).clone()
+        let begin = || {
+            rt::spawn(telemetry::gather());
+            web::Data::new(part())
+        };
+        of_threads.entry(thread::current().id()).or_insert_with(begin).clone()
     }
 }
 

@@ -11,7 +11,7 @@ impl Auth {
     /// # Errors
     /// [`Error::AccessTokenInvalid`] when the account is gone or disabled, [`Error::DatabaseUnavailable`].
     pub async fn me(&self, claims: &Claims) -> Result<User, Error> {
-        let user = self.store.read(async |client| users::find(client, claims.sub).await).await?;
+        let user = users::look(&self.store, claims.sub).await?;
         user.filter(|user| user.disabled_at.is_none()).ok_or(Error::AccessTokenInvalid)
     }
 }

@@ -43,8 +43,7 @@ impl Auth {
         let rotation_key = refresh.idempotency_key.map(SecretHash::of);
         let (mails, with_profile) = (self.mailing.is_some(), keys.access_tokens.need_profile());
         let presented = Presented { token: &token, successors: &successors, rotation_key, sender, mails, with_profile };
-        let refreshed =
-            self.store.run(async |client| sessions::refresh(client, &presented, &self.sessions).await).await;
+        let refreshed = sessions::refresh(&self.store, &presented, &self.sessions).await;
         self.count(refreshed.as_ref().map_or(FAILED, Refreshed::verdict));
 
         let (session, successor) = match refreshed? {

@@ -12,7 +12,6 @@ pub mod imports;
 pub mod mails;
 pub mod migrations;
 mod pool;
-mod reading;
 pub mod revocations;
 pub mod sessions;
 pub mod statements;
@@ -20,6 +19,7 @@ pub mod statistics;
 mod summary;
 pub mod throttles;
 pub mod tls;
+mod together;
 pub mod turns;
 pub mod users;
 pub mod verifications;
@@ -33,15 +33,18 @@ use deadpool_postgres::{BuildError, Client, Pool};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::error::Elapsed;
+use uuid::Uuid;
 
 use crate::config;
+use crate::domain::user::User;
 use crate::figures::{Figures, Histogram, durations, observe};
 use crate::traces::{self, KeyValue};
 pub use error::Error;
-use reading::{Place, Sharing};
+use sessions::{Refreshed, Rotation};
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
 use summary::place;
+use together::{Spread, Together};
 
 /// The database of one deployment, shared by everything in this process.
 ///
@@ -51,12 +54,12 @@ use summary::place;
 pub struct Store {
     /// This one's part of the pool.
     pool: Pool,
-    /// The connection that those who only read share at this moment.
-    sharing: Arc<Sharing>,
+    /// Where those meet who go together on it.
+    meetings: Arc<Meetings>,
+    /// Whether nobody goes together.
+    spread: Arc<Spread>,
     /// All parts.
     parts: Arc<[Pool]>,
-    /// For a connection that others have.
-    wait_limit: Duration,
     /// For getting a connection, however many dead ones have to be found out first.
     get_limit: Duration,
     /// For what is done with it.
@@ -70,6 +73,13 @@ pub struct Store {
     waits: Histogram,
     /// Where it is, for traces.
     place: Arc<[KeyValue]>,
+}
+
+/// For each work that several can do together, where they meet.
+#[derive(Default)]
+struct Meetings {
+    refreshing: Together<Rotation, Refreshed>,
+    looking: Together<Uuid, Option<User>>,
 }
 
 /// Why there is no store.
@@ -119,7 +129,7 @@ impl Store {
         let all = iter::once(&rest).chain(&parts).cloned().collect();
         let whole = Self::over(rest, all, settings);
         let threads =
-            parts.into_iter().map(|part| Self { pool: part, sharing: Arc::default(), ..whole.clone() }).collect();
+            parts.into_iter().map(|part| Self { pool: part, meetings: Arc::default(), ..whole.clone() }).collect();
         Ok((whole, threads))
     }
 
@@ -130,9 +140,9 @@ impl Store {
         };
         Self {
             pool,
-            sharing: Arc::default(),
+            meetings: Arc::default(),
+            spread: Arc::default(),
             parts,
-            wait_limit: settings.wait_timeout,
             get_limit: settings.wait_timeout + settings.connect_timeout,
             call_limit,
             prepared: settings.prepared_statements,
@@ -146,7 +156,7 @@ impl Store {
     /// Whether both have the same connections.
     #[must_use]
     pub fn has_pool_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.sharing, &other.sharing)
+        Arc::ptr_eq(&self.meetings, &other.meetings)
     }
 
     /// How many connections this part may have.
@@ -182,28 +192,6 @@ impl Store {
         let started = Instant::now();
         let outcome = match self.get(limit).await {
             Ok(connection) => lend(connection, limit.saturating_sub(started.elapsed()), work).await,
-            Err(error) => Err(error),
-        };
-        self.noticed(outcome)
-    }
-
-    /// Lends a connection for one statement that reads a row by its key and waits for nobody. Several share one: their
-    /// statements go out together, and Postgres does not fall asleep between them.
-    ///
-    /// # Errors
-    /// As [`Store::run`].
-    pub async fn read<T>(&self, work: impl AsyncFnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        // Poolers that do not know of prepared statements may not know whose answer is whose either, of several under way.
-        let sharing = self.prepared.then_some(&*self.sharing);
-        let (place, limit) = match sharing.and_then(Sharing::join) {
-            // Those before it are waited for as a connection is.
-            Some(place) => (Ok(place), self.wait_limit),
-            None => {
-                (self.get(self.get_limit).await.map(|connection| Place::begin(connection, sharing)), self.call_limit)
-            }
-        };
-        let outcome = match place {
-            Ok(place) => place.lend(limit, work).await,
             Err(error) => Err(error),
         };
         self.noticed(outcome)

@@ -1,9 +1,10 @@
 //! Logs: their format, and how errors and security events are told in them.
 
 mod json;
+mod lines;
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::config::{Log, LogFormat};
 use crate::domain::event::Event;
 use crate::domain::session::Sender;
+pub use lines::gather;
 
 /// Starts logging to standard error: for people on a terminal, one JSON object a line elsewhere. Does nothing when
 /// logging has been started before.
@@ -30,7 +32,7 @@ pub fn start(log: &Log) {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
     };
-    let lines = fmt::layer().with_writer(|| Lines);
+    let lines = fmt::layer().with_writer(lines::Lines);
     let lines = if json {
         lines.fmt_fields(json::Fields).event_format(json::Line).boxed()
     } else {
@@ -38,20 +40,6 @@ pub fn start(log: &Log) {
     };
     // For all there is, as there is but this: filters of one layer keep books of what they let through.
     drop(tracing_subscriber::registry().with(lines).with(filter).with(harmless).try_init());
-}
-
-/// Standard error, by one system call for a line and without a lock in this process: the kernel keeps lines apart (those of a
-/// page and less where it is a pipe), and threads that serve requests do not wait for each other.
-struct Lines;
-
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(io::stderr(), line)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Tells the log of a security event that the database has recorded.

@@ -60,6 +60,7 @@ mod statements;
 mod sweep;
 mod throttle;
 mod tls;
+mod together;
 mod traces;
 mod upgrade;
 mod verifier;

@@ -85,38 +85,6 @@ async fn threads_that_share_all_connections_have_one_line_of_those_who_sign_in()
 }
 
 #[tokio::test]
-async fn those_who_read_at_once_share_a_connection() {
-    let app = TestApp::start().await;
-    let account = app.register("ada@example.com").await;
-    assert_eq!(account.me().await.status, 200);
-    let mut other = app.database.client().await;
-    let holder = other.transaction().await.unwrap();
-    holder.batch_execute("lock table users").await.unwrap();
-    let before = app.store.connections().0;
-    let call = || {
-        let (caller, token) = (account.caller.clone(), account.access_token.clone());
-        tokio::spawn(async move { caller.me(&token).await.status })
-    };
-
-    let mut calls = vec![call()];
-    wait_until("the first waits", async || app.database.waiting_for_locks().await == 1).await;
-    calls.extend((0..7).map(|_| call()));
-    // A ninth finds no place, and so tells that all the others have found theirs.
-    wait_until("there is one more", async || {
-        calls.push(call());
-        app.database.waiting_for_locks().await == 2
-    })
-    .await;
-    assert!(calls.len() > 8, "{} of them needed a second connection", calls.len());
-    assert!(app.store.connections().0 <= before + 1);
-
-    holder.rollback().await.unwrap();
-    for call in calls {
-        assert_eq!(call.await.unwrap(), 200);
-    }
-}
-
-#[tokio::test]
 async fn a_connection_is_replaced_when_it_is_old() {
     let settings = [("CLAVIGER__DATABASE__POOL_SIZE", "1"), ("CLAVIGER__DATABASE__MAX_CONNECTION_AGE", "1s")];
     let app = TestApp::start_with(&settings).await;

@@ -1,11 +1,13 @@
-//! A refresh token is presented: one statement decides what it is worth, acts, and records a replay.
+//! A refresh token is presented: one statement decides what it is worth, acts, and records a replay. Of several that are presented
+//! at the same time, one statement rotates those that can be.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::rotations::{Rotation, rotate};
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
-use crate::store::{Error, Statements, query_opt, turns, users};
+use crate::store::{Connection, Error, Statements, Store, query_opt, turns, users};
 
 /// A genuine refresh token as a client presents it.
 #[derive(Debug)]
@@ -63,14 +65,22 @@ impl Refreshed {
 const STATEMENT: &str = "select * from refresh_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 /// Decides what a presented token is worth, and acts on it, in one statement and one round trip. Only that there is no such
-/// session is made sure of by a second one.
-///
-/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote. It also makes every answer wait for
-/// the synchronous standby, if there is one.
+/// session is made sure of by a second one. Those that come while others are at it are rotated together, where they can be.
 ///
 /// # Errors
 /// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
-pub async fn refresh(
+pub async fn refresh(store: &Store, presented: &Presented<'_>, policy: &SessionPolicy) -> Result<Refreshed, Error> {
+    let alone = async |client: &mut Connection| decide(client, presented, policy).await;
+    let all = async |client: &Connection, rotations: &[Rotation]| {
+        let rotated = rotate(client, rotations, policy, presented.with_profile).await?;
+        Ok(rotated.into_iter().map(|session| session.map(Refreshed::Rotated)).collect())
+    };
+    store.together(&store.meetings.refreshing, Rotation::of(presented), alone, all).await
+}
+
+/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote. It also makes every answer wait for
+/// the synchronous standby, if there is one.
+async fn decide(
     client: &impl Statements,
     presented: &Presented<'_>,
     policy: &SessionPolicy,
@@ -121,7 +131,7 @@ fn refreshed(row: &Row) -> Result<Refreshed, Error> {
     }
 }
 
-fn live(row: &Row) -> Result<LiveSession, Error> {
+pub(super) fn live(row: &Row) -> Result<LiveSession, Error> {
     Ok(LiveSession {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,

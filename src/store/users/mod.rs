@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Error, Parameter, Statements, Transaction, addresses, query_one, query_opt};
+use super::{Connection, Error, Parameter, Statements, Store, Transaction, addresses, query_all, query_one, query_opt};
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::profile::Profile;
@@ -102,6 +102,22 @@ pub async fn find(client: &impl Statements, id: Uuid) -> Result<Option<User>, Er
     let sql = format!("select {COLUMNS} from users where id = $1");
     let row = query_opt(client, &sql, &[(&id, Type::UUID)]).await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// As [`find`]. Those who look while others are at it are looked for together.
+///
+/// # Errors
+/// [`Error`].
+pub async fn look(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
+    let alone = async |client: &mut Connection| find(client, id).await;
+    let all = async |client: &Connection, ids: &[Uuid]| {
+        // What is selected has a length that Postgres does not know: with one that it knows it would plan this each time.
+        let sql = format!("select {COLUMNS} from users where id = any((select $1)::uuid[])");
+        let rows = query_all(client, &sql, &[(&ids, Type::UUID_ARRAY)]).await?;
+        let found: Vec<User> = rows.iter().map(from_row).collect::<Result<_, _>>()?;
+        Ok(ids.iter().map(|id| Some(found.iter().find(|user| user.id == *id).cloned())).collect())
+    };
+    store.together(&store.meetings.looking, id, alone, all).await
 }
 
 /// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.

@@ -1,0 +1,112 @@
+//! Several refresh tokens are presented at once: those that can be rotated are, in one statement.
+
+use std::net::IpAddr;
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::refresh::{Presented, live};
+use crate::domain::refresh_token::SecretHash;
+use crate::domain::session::{LiveSession, SessionPolicy};
+use crate::store::{Error, Parameter, Statements, query_all};
+
+/// What a rotation is asked for with, where others ask at the same time.
+#[derive(Debug)]
+pub(in crate::store) struct Rotation {
+    user_id: Uuid,
+    session_id: Uuid,
+    generation: i64,
+    hash: SecretHash,
+    newest: SecretHash,
+    rotation_key: Option<SecretHash>,
+    user_agent: Option<String>,
+    ip_address: Option<IpAddr>,
+}
+
+impl Rotation {
+    pub(super) fn of(presented: &Presented<'_>) -> Self {
+        Self {
+            user_id: presented.token.user_id,
+            session_id: presented.token.session_id,
+            generation: presented.token.generation.into(),
+            hash: presented.token.hash(),
+            newest: presented.successors.newest().hash(),
+            rotation_key: presented.rotation_key,
+            user_agent: presented.sender.user_agent.clone(),
+            ip_address: presented.sender.ip_address,
+        }
+    }
+}
+
+// The conditions are those of the first step in migrations/V0009__refresh.sql. Nobody is waited for: whose row somebody else has
+// is left out, so that no two groups wait for each other, and nobody's lock keeps a group. Twice the same token in a group is
+// one rotation, and nothing about the other. What is selected has a length that Postgres does not know: with one that it knows it
+// would plan the statement each time.
+const STATEMENT: &str = "
+    with clock as materialized (
+      select now, now - $9 * interval '1 second' as idle_start, now + $9 * interval '1 second' as idle_end
+      from clock_timestamp() as now
+    ), held as materialized (
+      select p.*, c.now, c.idle_end, u.email, u.role, case when $10 then u.profile end as profile
+      from clock c
+      cross join unnest((select $1), $2, $3, $4, $5, $6, $7, $8) with ordinality
+        as p (user_id, id, generation, secret_hash, newest, rotation_key, user_agent, ip_address, place)
+      join sessions s on s.user_id = p.user_id and s.id = p.id
+      join users u on u.id = p.user_id
+      where s.generation = p.generation and s.secret_hash = p.secret_hash and s.ended_at is null and u.disabled_at is null
+        and c.now < s.expires_at and s.rotated_at > c.idle_start
+      for no key update of s skip locked
+    )
+    update sessions s set
+      generation   = s.generation + 1,
+      secret_hash  = h.newest,
+      rotated_at   = h.now,
+      rotation_key = h.rotation_key,
+      user_agent   = coalesce(h.user_agent, s.user_agent),
+      ip_address   = coalesce(h.ip_address, s.ip_address)
+    from held h
+    where s.user_id = h.user_id and s.id = h.id
+    returning h.place, s.user_id, s.id, h.email, h.role, h.profile, s.created_at, h.now,
+              least(s.expires_at, h.idle_end) as ends_at";
+
+/// What the rotated ones of them are now, in their order. Of the others nothing is known: their row was locked, or they are
+/// worth something else.
+///
+/// # Errors
+/// [`Error`]; whether the rotations took place is then unknown if it is [`Error::Unavailable`], else they did not.
+pub(super) async fn rotate(
+    client: &impl Statements,
+    rotations: &[Rotation],
+    policy: &SessionPolicy,
+    with_profile: bool,
+) -> Result<Vec<Option<LiveSession>>, Error> {
+    let each = rotations.iter();
+    let user_ids: Vec<Uuid> = each.clone().map(|rotation| rotation.user_id).collect();
+    let session_ids: Vec<Uuid> = each.clone().map(|rotation| rotation.session_id).collect();
+    let generations: Vec<i64> = each.clone().map(|rotation| rotation.generation).collect();
+    let hashes: Vec<&[u8]> = each.clone().map(|rotation| &rotation.hash.0[..]).collect();
+    let newest: Vec<&[u8]> = each.clone().map(|rotation| &rotation.newest.0[..]).collect();
+    let keys: Vec<Option<&[u8]>> =
+        each.clone().map(|rotation| rotation.rotation_key.as_ref().map(|key| &key.0[..])).collect();
+    let user_agents: Vec<Option<&str>> = each.clone().map(|rotation| rotation.user_agent.as_deref()).collect();
+    let ip_addresses: Vec<Option<IpAddr>> = each.map(|rotation| rotation.ip_address).collect();
+    let parameters: [Parameter<'_>; 10] = [
+        (&user_ids, Type::UUID_ARRAY),
+        (&session_ids, Type::UUID_ARRAY),
+        (&generations, Type::INT8_ARRAY),
+        (&hashes, Type::BYTEA_ARRAY),
+        (&newest, Type::BYTEA_ARRAY),
+        (&keys, Type::BYTEA_ARRAY),
+        (&user_agents, Type::TEXT_ARRAY),
+        (&ip_addresses, Type::INET_ARRAY),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+        (&with_profile, Type::BOOL),
+    ];
+    let mut rotated: Vec<Option<LiveSession>> = rotations.iter().map(|_| None).collect();
+    for row in query_all(client, STATEMENT, &parameters).await? {
+        let place: i64 = row.try_get("place")?;
+        let place = usize::try_from(place - 1).ok().and_then(|place| rotated.get_mut(place));
+        *place.ok_or_else(|| Error::unknown_value("place", "one that nobody has"))? = Some(live(&row)?);
+    }
+    Ok(rotated)
+}
