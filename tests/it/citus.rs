@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Citus, PASSWORD, TestApp, TestDatabase, delete, distribute, serving_role, wait_until};
+use crate::support::{Account, Citus, PASSWORD, TestApp, TestDatabase, delete, distribute, serving_role, wait_until};
 
 fn distribution() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/citus/distribute.sql")).unwrap()
@@ -37,10 +37,13 @@ async fn an_existing_database_is_distributed_once_and_everybody_stays_signed_in(
     for n in 0..20 {
         accounts.push(app.register(&format!("user{n}@example.com")).await);
     }
+    // They go together, which they do no more when tables are distributed.
+    let accounts = all_at_once(accounts).await;
 
     let output = distribute(&app.database.url);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
+    let mut accounts = all_at_once(accounts).await;
     for (n, account) in accounts.iter_mut().enumerate() {
         account.refresh().await;
         assert_eq!(account.me().await.status, 200);
@@ -60,6 +63,24 @@ async fn an_existing_database_is_distributed_once_and_everybody_stays_signed_in(
     let again = distribute(&app.database.url);
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("distributed already"), "{again:?}");
+}
+
+/// Everybody refreshes and asks who he is, and again.
+async fn all_at_once(accounts: Vec<Account>) -> Vec<Account> {
+    let all = accounts.into_iter().map(|mut account| {
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                account.refresh().await;
+                assert_eq!(account.me().await.text("email"), account.email);
+            }
+            account
+        })
+    });
+    let mut accounts = Vec::new();
+    for account in all.collect::<Vec<_>>() {
+        accounts.push(account.await.unwrap());
+    }
+    accounts
 }
 
 #[tokio::test]
