@@ -16,7 +16,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const AT_ONCE: usize = 4096;
 
 thread_local! {
-    static GATHERED: RefCell<Gathered> = const { RefCell::new(Gathered { lines: Vec::new(), writer: None }) };
+    static GATHERED: RefCell<Gathered> =
+        const { RefCell::new(Gathered { lines: Vec::new(), writer: None, write: to_standard_error }) };
 }
 
 /// This thread's lines that are not written yet.
@@ -24,22 +25,23 @@ struct Gathered {
     lines: Vec<u8>,
     /// Whoever writes them at the end of this turn; without, nothing is gathered.
     writer: Option<Waker>,
+    write: fn(&[u8]) -> io::Result<()>,
 }
 
 impl Gathered {
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
-        let Some(writer) = &self.writer else { return written(line) };
+        let Some(writer) = &self.writer else { return (self.write)(line) };
         if self.lines.is_empty() {
             writer.wake_by_ref();
         } else if self.lines.len() + line.len() > AT_ONCE {
-            self.write()?;
+            self.empty()?;
         }
         self.lines.extend_from_slice(line);
         Ok(())
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        let outcome = written(&self.lines);
+    fn empty(&mut self) -> io::Result<()> {
+        let outcome = if self.lines.is_empty() { Ok(()) } else { (self.write)(&self.lines) };
         self.lines.clear();
         outcome
     }
@@ -52,7 +54,7 @@ pub async fn gather() {
     poll_fn(|context| {
         GATHERED.with_borrow_mut(|gathered| {
             // Nobody is there to be told that nobody can be told.
-            drop(gathered.write());
+            drop(gathered.empty());
             gathered.writer = Some(context.waker().clone());
         });
         Poll::<()>::Pending
@@ -68,13 +70,13 @@ impl Drop for Ending {
         let end = |gathered: &RefCell<Gathered>| {
             let mut gathered = gathered.borrow_mut();
             gathered.writer = None;
-            gathered.write()
+            gathered.empty()
         };
         drop(GATHERED.try_with(end));
     }
 }
 
-fn written(mut lines: &[u8]) -> io::Result<()> {
+fn to_standard_error(mut lines: &[u8]) -> io::Result<()> {
     while !lines.is_empty() {
         match rustix::io::write(io::stderr(), lines) {
             Ok(count) => lines = &lines[count..],
@@ -114,15 +116,87 @@ impl Write for Line {
             gathered.add(line)?;
             match self {
                 Self::Gathered => Ok(()),
-                Self::AtOnce => gathered.write(),
+                Self::AtOnce => gathered.empty(),
             }
         };
         // At the end of a thread.
-        GATHERED.try_with(take).unwrap_or_else(|_gone| written(line))?;
+        GATHERED.try_with(take).unwrap_or_else(|_gone| to_standard_error(line))?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    thread_local! {
+        static WRITTEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn note(lines: &[u8]) -> io::Result<()> {
+        WRITTEN.with_borrow_mut(|written| written.push(String::from_utf8(lines.to_vec()).unwrap()));
+        Ok(())
+    }
+
+    /// What each write had, as lines of the level and what was said, while `work` said it.
+    async fn written(work: impl AsyncFnOnce()) -> Vec<String> {
+        GATHERED.with_borrow_mut(|gathered| gathered.write = note);
+        let layer =
+            tracing_subscriber::fmt::layer().with_writer(Lines).without_time().with_target(false).with_ansi(false);
+        let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        LocalSet::new().run_until(work()).await;
+        WRITTEN.take().iter().map(|lines| lines.trim_start().replace("\n ", "\n")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_gather_writes_each_line() {
+        let written = written(async || {
+            tracing::info!("one");
+            tracing::warn!("two");
+        });
+        assert_eq!(written.await, ["INFO one\n", "WARN two\n"]);
+    }
+
+    #[tokio::test]
+    async fn lines_of_one_turn_are_written_together_and_a_warning_at_once() {
+        let written = written(async || {
+            let gathering = spawn_local(gather());
+            yield_now().await;
+            let others = ["one", "two"].map(|text| spawn_local(async move { tracing::info!("{text}") }));
+            for other in others {
+                other.await.unwrap();
+            }
+            yield_now().await;
+            tracing::info!("three");
+            tracing::warn!("four");
+            tracing::info!("five");
+            yield_now().await;
+            tracing::info!("six");
+            gathering.abort();
+            yield_now().await;
+            tracing::info!("seven");
+        });
+        let expected = ["INFO one\nINFO two\n", "INFO three\nWARN four\n", "INFO five\n", "INFO six\n", "INFO seven\n"];
+        assert_eq!(written.await, expected);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_written_at_once_than_a_pipe_keeps_together() {
+        let written = written(async || {
+            let _gathering = spawn_local(gather());
+            yield_now().await;
+            let text = "x".repeat(AT_ONCE / 3);
+            (0..5).for_each(|_| tracing::info!("{text}"));
+            yield_now().await;
+        });
+        let lines: Vec<usize> = written.await.iter().map(|written| written.lines().count()).collect();
+        assert_eq!(lines, [2, 2, 1]);
     }
 }
