@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::own_form::OwnForm;
 use super::profile_claims::ProfileClaims;
 use super::secret::Secret;
 use super::session::LiveSession;
@@ -42,6 +43,7 @@ pub struct AccessTokens {
     validation: Validation,
     signing: EncodingKey,
     verifying: Vec<DecodingKey>,
+    own: Option<OwnForm>,
 }
 
 /// The claims of a token, in the names of RFC 7519, RFC 9068 and `OpenID` Connect.
@@ -128,18 +130,19 @@ impl AccessTokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&policy.issuer]);
         validation.set_audience(&[&policy.audience]);
-        let tokens = Self {
+        let mut tokens = Self {
             policy,
             header,
             validation,
             signing: EncodingKey::from_secret(first.bytes()),
             verifying: secrets.iter().map(|secret| DecodingKey::from_secret(secret.bytes())).collect(),
+            own: None,
         };
-        tokens.self_test()?;
+        tokens.own = OwnForm::of(&tokens.self_test()?, secrets);
         Ok(tokens)
     }
 
-    fn self_test(&self) -> Result<(), SelfTestFailed> {
+    fn self_test(&self) -> Result<String, SelfTestFailed> {
         let now = OffsetDateTime::now_utc();
         let session = LiveSession {
             id: Uuid::nil(),
@@ -151,8 +154,8 @@ impl AccessTokens {
             now,
             profile: None,
         };
-        let verified = self.issue(&session).is_ok_and(|token| self.verify(&token.text).is_ok());
-        verified.then_some(()).ok_or(SelfTestFailed)
+        let token = self.issue(&session).map_err(|_unsigned| SelfTestFailed)?.text;
+        if self.verify(&token).is_ok() { Ok(token) } else { Err(SelfTestFailed) }
     }
 
     /// A token for a live session, which it never outlives.
@@ -186,7 +189,8 @@ impl AccessTokens {
     /// # Errors
     /// [`Refused`], with no more detail than a stranger may know.
     pub fn verify(&self, text: &str) -> Result<Claims, Refused> {
-        self.read(text)
+        let own = self.own.as_ref().and_then(|form| form.read(text, &self.policy));
+        own.map_or_else(|| self.read(text), Ok)
     }
 
     /// Whether tokens say something of the profile, which sessions must bring along then.
@@ -386,6 +390,58 @@ mod tests {
         assert!(tokens.verify(&late(3)).is_ok(), "clocks differ a little");
         assert_eq!(tokens.verify(&late(7)).unwrap_err(), Refused::Expired);
         assert_eq!(tokens.verify(&signed(&header, &claims, OTHER)).unwrap_err(), Refused::Invalid);
+    }
+
+    /// A token of the form in which they are signed here, which the library is not asked about, if it is good.
+    #[test]
+    fn what_has_our_form_is_good_just_when_the_library_says_so() {
+        let (tokens, old) = (tokens(&format!("new:{SECRET},old:{OTHER}")), tokens(OTHER));
+        let good = tokens.issue(&session(3600)).unwrap().text;
+        let ours = |text: &str| tokens.own.as_ref().unwrap().read(text, &tokens.policy).is_some();
+        let (header, claims) = good.split_once('.').unwrap();
+        let (claims, signature) = claims.split_once('.').unwrap();
+        let claims = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let resigned = |from: &str, to: &str| {
+            assert!(claims.contains(from), "{claims}");
+            let message = format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.replacen(from, to, 1)));
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET.as_bytes());
+            let signature = BASE64_URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, message.as_bytes()));
+            format!("{message}.{signature}")
+        };
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let exp = part(&good, 1)["exp"].to_string();
+        for text in
+            [good.clone(), old.issue(&session(3600)).unwrap().text, resigned("{", "{ "), resigned("{", "{\"x\":1,")]
+        {
+            assert!(ours(&text) && tokens.read::<Claims>(&text).is_ok(), "{text}");
+        }
+        // Good, but the library is asked.
+        for text in
+            [resigned("{", "{\"x\":\"\\n\","), resigned("{", "{\"nbf\":1,"), resigned(&exp, &(now - 2).to_string())]
+        {
+            assert!(!ours(&text) && tokens.verify(&text).is_ok(), "{text}");
+        }
+        for text in [
+            resigned("{", &format!("{{\"nbf\":{},", now + 60)),
+            resigned("{", &format!("{{\"\\u006ebf\":{},", now + 60)),
+            resigned("{", "{\"aud\":\"api\","),
+            resigned("\"api\"", "[\"api\"]"),
+            resigned("\"api\"", "\"other\""),
+            resigned("\"claviger\"", "\"other\""),
+            resigned("\"access\"", "\"client\""),
+            resigned(&exp, &(now - 7).to_string()),
+            resigned(&exp, "-1"),
+            format!("{good}="),
+            format!("{good}."),
+            format!("{header}.{good}"),
+            good.replace(signature, ""),
+            good.replace(signature, &signature[1..]),
+            good.replace(signature, &format!("{signature}AAAA")),
+            good.replace(signature, &format!("{signature}{signature}")),
+            good.replacen('.', "..", 1),
+        ] {
+            assert!(!ours(&text) && tokens.verify(&text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod imported;
 pub mod letter;
 pub mod mail;
 pub mod origin;
+mod own_form;
 pub mod password;
 pub mod place;
 pub mod profile;
