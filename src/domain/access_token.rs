@@ -409,6 +409,9 @@ mod tests {
             format!("{message}.{signature}")
         };
         let now = OffsetDateTime::now_utc().unix_timestamp();
+        let names = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "auth_time", "email", "role", "type"];
+        let list = Value::from(names.map(|name| part(&good, 1)[name].clone()).to_vec()).to_string();
+        assert!(serde_json::from_str::<Claims>(&list).is_ok());
         let exp = part(&good, 1)["exp"].to_string();
         for text in
             [good.clone(), old.issue(&session(3600)).unwrap().text, resigned("{", "{ "), resigned("{", "{\"x\":1,")]
@@ -431,6 +434,7 @@ mod tests {
             resigned("\"access\"", "\"client\""),
             resigned(&exp, &(now - 7).to_string()),
             resigned(&exp, "-1"),
+            resigned(&claims, &list),
             format!("{good}="),
             format!("{good}."),
             format!("{header}.{good}"),

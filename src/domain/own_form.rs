@@ -38,8 +38,9 @@ impl OwnForm {
             return None;
         }
         let claims = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        // What is signed here says nothing of when it begins, under no spelling of that name.
-        if claims.contains('\\') || claims.contains("\"nbf\"") {
+        // What is signed here says nothing of when it begins, under no spelling of that name. And a list of the values would be read
+        // as the claims, too.
+        if !claims.starts_with('{') || claims.contains('\\') || claims.contains("\"nbf\"") {
             return None;
         }
         let claims: Claims = serde_json::from_str(&claims).ok()?;

@@ -52,8 +52,9 @@ use together::{Spread, Together};
 /// another goes through two more threads, which takes longer than Postgres does. So each such thread has a part of the pool.
 #[derive(Clone)]
 pub struct Store {
-    /// This one's part of the pool.
+    /// This one's part of the pool, and which of all parts it is.
     pool: Pool,
+    part: usize,
     /// Where those meet who go together on it.
     meetings: Arc<Meetings>,
     /// Whether nobody goes together.
@@ -122,14 +123,15 @@ impl Store {
         let each = settings.pool_size.saturating_sub(OTHERS) / threads;
         if each < LEAST {
             let whole = Self::new(settings)?;
-            return Ok((whole.clone(), vec![whole; threads]));
+            let threads = (0..threads).map(|_| Self { meetings: Arc::default(), ..whole.clone() }).collect();
+            return Ok((whole, threads));
         }
         let rest = pool::build(settings, settings.pool_size - each * threads, Some(Handle::current()))?;
         let parts: Vec<_> = (0..threads).map(|_| pool::build(settings, each, None)).collect::<Result<_, _>>()?;
         let all = iter::once(&rest).chain(&parts).cloned().collect();
         let whole = Self::over(rest, all, settings);
-        let threads =
-            parts.into_iter().map(|part| Self { pool: part, meetings: Arc::default(), ..whole.clone() }).collect();
+        let part = |(part, pool)| Self { pool, part, meetings: Arc::default(), ..whole.clone() };
+        let threads = (1..).zip(parts).map(part).collect();
         Ok((whole, threads))
     }
 
@@ -140,6 +142,7 @@ impl Store {
         };
         Self {
             pool,
+            part: 0,
             meetings: Arc::default(),
             spread: Arc::default(),
             parts,
@@ -156,7 +159,7 @@ impl Store {
     /// Whether both have the same connections.
     #[must_use]
     pub fn has_pool_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.meetings, &other.meetings)
+        Arc::ptr_eq(&self.parts, &other.parts) && self.part == other.part
     }
 
     /// How many connections this part may have.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Semaphore, oneshot};
@@ -27,7 +27,7 @@ pub(super) struct Together<T, R> {
 }
 
 /// What came of one of a group; none where it has to go alone.
-type Outcome<R> = Option<Result<R, Error>>;
+pub(super) type Outcome<R> = Option<Result<R, Error>>;
 
 struct Waiting<T, R> {
     number: u64,
@@ -104,7 +104,7 @@ fn given_up<R>(_: RecvError) -> Outcome<R> {
 
 impl Store {
     /// Does `alone` for it or, where others come meanwhile, `all` for the whole group; and `alone` after all for those of whom
-    /// `all` says nothing, and when that fails for a reason that may lie in one of them.
+    /// `all` says nothing, and when it fails for a reason that may lie in one of them. What fails for one alone, it says of that one.
     ///
     /// # Errors
     /// As [`Store::run`].
@@ -113,11 +113,12 @@ impl Store {
         meeting: &Together<T, R>,
         it: T,
         alone: impl AsyncFn(&mut Connection) -> Result<R, Error>,
-        all: impl AsyncFnOnce(&Connection, &[T]) -> Result<Vec<Option<R>>, Error>,
+        all: impl AsyncFnOnce(&Connection, &[T]) -> Result<Vec<Outcome<R>>, Error>,
     ) -> Result<R, Error> {
         if *self.spread.known() == Some(true) {
             return self.run(alone).await;
         }
+        let started = Instant::now();
         let work =
             async |group: &[T]| {
                 if let [_] = group {
@@ -128,7 +129,7 @@ impl Store {
                     if self.spread.find(connection).await? { Ok(none()) } else { all(connection, group).await }
                 });
                 match outcomes.await {
-                    Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.map(Ok)).collect(),
+                    Ok(outcomes) => outcomes,
                     Err(error @ Error::Unavailable(_)) => {
                         group.iter().map(|_| Some(Err(Error::unavailable(chain(&error))))).collect()
                     }
@@ -141,7 +142,10 @@ impl Store {
             };
         match meeting.go(it, work).await {
             Some(outcome) => outcome,
-            None => self.run(alone).await,
+            None => {
+                let limit = self.get_limit + self.call_limit;
+                self.run_within(limit.saturating_sub(started.elapsed()), alone).await
+            }
         }
     }
 }

@@ -31,13 +31,14 @@ struct Gathered {
 impl Gathered {
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
         let Some(writer) = &self.writer else { return (self.write)(line) };
+        let mut outcome = Ok(());
         if self.lines.is_empty() {
             writer.wake_by_ref();
         } else if self.lines.len() + line.len() > AT_ONCE {
-            self.empty()?;
+            outcome = self.empty();
         }
         self.lines.extend_from_slice(line);
-        Ok(())
+        outcome
     }
 
     fn empty(&mut self) -> io::Result<()> {

@@ -50,11 +50,14 @@ fn refresh(account: &Account) -> JoinHandle<Answer> {
 async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
     let app = TestApp::on(TestDatabase::counting().await, &SETTINGS).await;
     for round in 0.. {
-        let [first, locked, mut replayed, ended, twice, fine] = accounts(&app, round).await;
+        let [first, locked, mut replayed, ended, twice, broken, fine] = accounts(&app, round).await;
         let stolen = replayed.refresh_token.clone();
         replayed.refresh().await;
         replayed.refresh().await;
         ended.logout().await;
+        // What cannot be read, whoever wrote it.
+        let sql = format!("update sessions set created_at = 'infinity' where id = '{}'", broken.session_id);
+        app.database.execute(&sql).await;
         let (holder, other_holder) = (lock(&app, &first).await, lock(&app, &locked).await);
 
         let first = refresh(&first);
@@ -62,7 +65,8 @@ async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
         let of_locked = refresh(&locked);
         let caller = replayed.caller.clone();
         let of_replayed = tokio::spawn(async move { caller.refresh(&stolen).await });
-        let (of_ended, of_twice, again, of_fine) = (refresh(&ended), refresh(&twice), refresh(&twice), refresh(&fine));
+        let (of_ended, of_twice, again) = (refresh(&ended), refresh(&twice), refresh(&twice));
+        let (of_broken, of_fine) = (refresh(&broken), refresh(&fine));
         drop(holder);
 
         assert_eq!(first.await.unwrap().status, 200);
@@ -70,6 +74,7 @@ async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
         of_ended.await.unwrap().assert_problem(401, "session_ended");
         let (of_twice, again) = (of_twice.await.unwrap(), again.await.unwrap());
         assert_eq!(of_twice.text("refresh_token"), again.text("refresh_token"));
+        assert!(of_broken.await.unwrap().status.is_server_error());
         let of_fine = of_fine.await.unwrap();
         let access_token = of_fine.text("access_token");
         assert_eq!(fine.caller.me(access_token).await.text("email"), fine.email);
@@ -89,10 +94,12 @@ async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
 async fn of_those_who_ask_who_they_are_at_once_each_is_told_of_himself() {
     let app = TestApp::on(TestDatabase::counting().await, &SETTINGS).await;
     for round in 0.. {
-        let [first, gone, mut renamed, fine] = accounts(&app, round).await;
+        let [first, gone, mut renamed, broken, fine] = accounts(&app, round).await;
         renamed.call(Method::PATCH, "/api/auth/me", json!({"full_name": "Ada"})).await;
         renamed.refresh().await;
         app.database.execute(&format!("delete from users where id = '{}'", gone.user_id())).await;
+        let sql = format!("update users set created_at = 'infinity' where id = '{}'", broken.user_id());
+        app.database.execute(&sql).await;
         let holder = app.database.client().await;
         holder.batch_execute("begin; lock table users").await.unwrap();
         let me = |account: &Account| {
@@ -102,12 +109,13 @@ async fn of_those_who_ask_who_they_are_at_once_each_is_told_of_himself() {
 
         let of_first = me(&first);
         wait_until("the first is at it", async || app.database.waiting_for_locks().await == 1).await;
-        let others = [me(&renamed), me(&gone), me(&fine), me(&fine)];
+        let others = [me(&renamed), me(&gone), me(&broken), me(&fine), me(&fine)];
         drop(holder);
 
         assert_eq!(of_first.await.unwrap().text("email"), first.email);
-        let [of_renamed, of_gone, of_fine, again] = others;
+        let [of_renamed, of_gone, of_broken, of_fine, again] = others;
         assert_eq!(of_renamed.await.unwrap().text("full_name"), "Ada");
+        assert!(of_broken.await.unwrap().status.is_server_error());
         of_gone.await.unwrap().assert_problem(401, "access_token_invalid");
         for answer in [of_fine, again] {
             let answer = answer.await.unwrap();

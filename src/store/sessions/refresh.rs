@@ -73,7 +73,7 @@ pub async fn refresh(store: &Store, presented: &Presented<'_>, policy: &SessionP
     let alone = async |client: &mut Connection| decide(client, presented, policy).await;
     let all = async |client: &Connection, rotations: &[Rotation]| {
         let rotated = rotate(client, rotations, policy, presented.with_profile).await?;
-        Ok(rotated.into_iter().map(|session| session.map(Refreshed::Rotated)).collect())
+        Ok(rotated.into_iter().map(|session| Some(session?.map(Refreshed::Rotated))).collect())
     };
     store.together(&store.meetings.refreshing, Rotation::of(presented), alone, all).await
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::refresh::{Presented, live};
 use crate::domain::refresh_token::SecretHash;
 use crate::domain::session::{LiveSession, SessionPolicy};
+use crate::store::together::Outcome;
 use crate::store::{Error, Parameter, Statements, query_all};
 
 /// What a rotation is asked for with, where others ask at the same time.
@@ -48,7 +49,7 @@ const STATEMENT: &str = "
       select now, now - $9 * interval '1 second' as idle_start, now + $9 * interval '1 second' as idle_end
       from clock_timestamp() as now
     ), held as materialized (
-      select p.place, p.newest, p.rotation_key, p.user_agent, p.ip_address, c.now, c.idle_end, s.ctid as row, u.email, u.role, case when $10 then u.profile end as profile
+      select p.place, p.user_id, p.id, p.newest, p.rotation_key, p.user_agent, p.ip_address, c.now, c.idle_end, s.ctid as row, u.email, u.role, case when $10 then u.profile end as profile
       from clock c
       cross join unnest((select $1), $2, $3, $4, $5, $6, $7, $8) with ordinality
         as p (user_id, id, generation, secret_hash, newest, rotation_key, user_agent, ip_address, place)
@@ -66,7 +67,7 @@ const STATEMENT: &str = "
       user_agent   = coalesce(h.user_agent, s.user_agent),
       ip_address   = coalesce(h.ip_address, s.ip_address)
     from held h
-    where s.ctid = h.row
+    where s.ctid = h.row and s.user_id = h.user_id and s.id = h.id
     returning h.place, s.user_id, s.id, h.email, h.role, h.profile, s.created_at, h.now,
               least(s.expires_at, h.idle_end) as ends_at";
 
@@ -74,23 +75,24 @@ const STATEMENT: &str = "
 /// worth something else.
 ///
 /// # Errors
-/// [`Error`]; whether the rotations took place is then unknown if it is [`Error::Unavailable`], else they did not.
+/// [`Error`]; whether the rotations took place is then unknown if it is [`Error::Unavailable`], else they did not. That one which
+/// took place cannot be read is an error of its own.
 pub(super) async fn rotate(
     client: &impl Statements,
     rotations: &[Rotation],
     policy: &SessionPolicy,
     with_profile: bool,
-) -> Result<Vec<Option<LiveSession>>, Error> {
-    let each = rotations.iter();
-    let user_ids: Vec<Uuid> = each.clone().map(|rotation| rotation.user_id).collect();
-    let session_ids: Vec<Uuid> = each.clone().map(|rotation| rotation.session_id).collect();
-    let generations: Vec<i64> = each.clone().map(|rotation| rotation.generation).collect();
-    let hashes: Vec<&[u8]> = each.clone().map(|rotation| &rotation.hash.0[..]).collect();
-    let newest: Vec<&[u8]> = each.clone().map(|rotation| &rotation.newest.0[..]).collect();
-    let keys: Vec<Option<&[u8]>> =
-        each.clone().map(|rotation| rotation.rotation_key.as_ref().map(|key| &key.0[..])).collect();
-    let user_agents: Vec<Option<&str>> = each.clone().map(|rotation| rotation.user_agent.as_deref()).collect();
-    let ip_addresses: Vec<Option<IpAddr>> = each.map(|rotation| rotation.ip_address).collect();
+) -> Result<Vec<Outcome<LiveSession>>, Error> {
+    let places = places(rotations);
+    let each = || places.iter().map(|place| &rotations[*place]);
+    let user_ids: Vec<Uuid> = each().map(|rotation| rotation.user_id).collect();
+    let session_ids: Vec<Uuid> = each().map(|rotation| rotation.session_id).collect();
+    let generations: Vec<i64> = each().map(|rotation| rotation.generation).collect();
+    let hashes: Vec<&[u8]> = each().map(|rotation| &rotation.hash.0[..]).collect();
+    let newest: Vec<&[u8]> = each().map(|rotation| &rotation.newest.0[..]).collect();
+    let keys: Vec<Option<&[u8]>> = each().map(|rotation| Some(&rotation.rotation_key.as_ref()?.0[..])).collect();
+    let user_agents: Vec<Option<&str>> = each().map(|rotation| rotation.user_agent.as_deref()).collect();
+    let ip_addresses: Vec<Option<IpAddr>> = each().map(|rotation| rotation.ip_address).collect();
     let parameters: [Parameter<'_>; 10] = [
         (&user_ids, Type::UUID_ARRAY),
         (&session_ids, Type::UUID_ARRAY),
@@ -103,11 +105,46 @@ pub(super) async fn rotate(
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
         (&with_profile, Type::BOOL),
     ];
-    let mut rotated: Vec<Option<LiveSession>> = rotations.iter().map(|_| None).collect();
+    let mut rotated: Vec<Outcome<LiveSession>> = rotations.iter().map(|_| None).collect();
     for row in query_all(client, STATEMENT, &parameters).await? {
         let place: i64 = row.try_get("place")?;
-        let place = usize::try_from(place - 1).ok().and_then(|place| rotated.get_mut(place));
-        *place.ok_or_else(|| Error::unknown_value("place", "one that nobody has"))? = Some(live(&row)?);
+        let place = usize::try_from(place - 1).ok().and_then(|place| rotated.get_mut(*places.get(place)?));
+        *place.ok_or_else(|| Error::unknown_value("place", "one that nobody has"))? = Some(live(&row));
     }
     Ok(rotated)
+}
+
+/// Those that go together: not two tokens of one session. Of these the older one, a repetition while it came alone, would be a
+/// replay after the newer one; alone they go in the order in which they came.
+fn places(rotations: &[Rotation]) -> Vec<usize> {
+    let has_another = |one: &Rotation| {
+        rotations.iter().any(|other| other.session_id == one.session_id && other.generation != one.generation)
+    };
+    (0..rotations.len()).filter(|place| !has_another(&rotations[*place])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation(session: u128, generation: i64) -> Rotation {
+        let hash = SecretHash([0; 32]);
+        Rotation {
+            user_id: Uuid::nil(),
+            session_id: Uuid::from_u128(session),
+            generation,
+            hash,
+            newest: hash,
+            rotation_key: None,
+            user_agent: None,
+            ip_address: None,
+        }
+    }
+
+    #[test]
+    fn two_tokens_of_one_session_do_not_go_together() {
+        let rotations =
+            [(1, 5), (2, 5), (1, 6), (3, 5), (3, 5)].map(|(session, generation)| rotation(session, generation));
+        assert_eq!(places(&rotations), [1, 3, 4]);
+    }
 }

@@ -114,8 +114,8 @@ pub async fn look(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
         // What is selected has a length that Postgres does not know: with one that it knows it would plan this each time.
         let sql = format!("select {COLUMNS} from users where id = any((select $1)::uuid[])");
         let rows = query_all(client, &sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-        let found: Vec<User> = rows.iter().map(from_row).collect::<Result<_, _>>()?;
-        Ok(ids.iter().map(|id| Some(found.iter().find(|user| user.id == *id).cloned())).collect())
+        let of = |id: &Uuid| rows.iter().find(|row| row.try_get::<_, Uuid>("id").is_ok_and(|found| found == *id));
+        Ok(ids.iter().map(|id| Some(of(id).map(from_row).transpose())).collect())
     };
     store.together(&store.meetings.looking, id, alone, all).await
 }
