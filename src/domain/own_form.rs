@@ -33,7 +33,8 @@ impl OwnForm {
         let claims = message.strip_prefix(&self.start)?;
         let mut room = [0; ROOM];
         let length = BASE64_URL_SAFE_NO_PAD.decode_slice(signature, &mut room).ok()?;
-        let is_signed = |key: &hmac::Key| hmac::verify(key, message.as_bytes(), &room[..length]).is_ok();
+        let signature = room.get(..length)?;
+        let is_signed = |key: &hmac::Key| hmac::verify(key, message.as_bytes(), signature).is_ok();
         if !self.keys.iter().any(is_signed) {
             return None;
         }

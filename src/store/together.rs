@@ -53,20 +53,20 @@ impl<T, R> Together<T, R> {
                 let _waiting = traces::part("wait for others at the database");
                 tokio::select! {
                     biased;
-                    told = &mut told => return told.unwrap_or_else(given_up),
+                    told = &mut told => return outcome(told),
                     turn = tokio::time::timeout(PATIENCE, self.turn.acquire()) => turn.ok().and_then(Result::ok),
                 }
             }
         };
         let Some(turn) = turn else {
-            return if self.leave(number).is_some() { None } else { told.await.unwrap_or_else(given_up) };
+            return if self.leave(number).is_some() { None } else { outcome(told.await) };
         };
         // Those whose requests have come already are to be in it.
         tokio::task::yield_now().await;
         let Some(group) = self.group(number) else {
             // Others have taken it with them.
             drop(turn);
-            return told.await.unwrap_or_else(given_up);
+            return outcome(told.await);
         };
         let (its, tells): (Vec<T>, Vec<_>) = group.into_iter().map(|waiting| (waiting.it, waiting.tell)).unzip();
         let outcomes = work(&its).await;
@@ -74,7 +74,7 @@ impl<T, R> Together<T, R> {
         for (tell, outcome) in tells.into_iter().zip(outcomes) {
             drop(tell.send(outcome));
         }
-        told.await.unwrap_or_else(given_up)
+        outcome(told.await)
     }
 
     /// Those who go now: the one of that number, if it still waits, and others who do.
@@ -97,9 +97,9 @@ impl<T, R> Together<T, R> {
     }
 }
 
-/// Nobody knows what was done for it.
-fn given_up<R>(_: RecvError) -> Outcome<R> {
-    Some(Err(Error::unavailable("those who went together were given up")))
+/// What it was told, or that nobody knows what was done for it.
+fn outcome<R>(told: Result<Outcome<R>, RecvError>) -> Outcome<R> {
+    told.unwrap_or_else(|_dropped| Some(Err(Error::unavailable("those who went together were given up"))))
 }
 
 impl Store {
@@ -140,13 +140,11 @@ impl Store {
                     }
                 }
             };
-        match meeting.go(it, work).await {
-            Some(outcome) => outcome,
-            None => {
-                let limit = self.get_limit + self.call_limit;
-                self.run_within(limit.saturating_sub(started.elapsed()), alone).await
-            }
+        if let Some(outcome) = meeting.go(it, work).await {
+            return outcome;
         }
+        let limit = self.get_limit + self.call_limit;
+        self.run_within(limit.saturating_sub(started.elapsed()), alone).await
     }
 }
 

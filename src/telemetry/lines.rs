@@ -80,7 +80,7 @@ impl Drop for Ending {
 fn to_standard_error(mut lines: &[u8]) -> io::Result<()> {
     while !lines.is_empty() {
         match rustix::io::write(io::stderr(), lines) {
-            Ok(count) => lines = &lines[count..],
+            Ok(count) => lines = lines.get(count..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -142,7 +142,8 @@ mod tests {
     }
 
     fn note(lines: &[u8]) -> io::Result<()> {
-        WRITTEN.with_borrow_mut(|written| written.push(String::from_utf8(lines.to_vec()).unwrap()));
+        let lines = String::from_utf8(lines.to_vec()).map_err(io::Error::other)?;
+        WRITTEN.with_borrow_mut(|written| written.push(lines));
         Ok(())
     }
 

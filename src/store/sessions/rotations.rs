@@ -19,7 +19,7 @@ pub(in crate::store) struct Rotation {
     generation: i64,
     hash: SecretHash,
     newest: SecretHash,
-    rotation_key: Option<SecretHash>,
+    key: Option<SecretHash>,
     user_agent: Option<String>,
     ip_address: Option<IpAddr>,
 }
@@ -32,7 +32,7 @@ impl Rotation {
             generation: presented.token.generation.into(),
             hash: presented.token.hash(),
             newest: presented.successors.newest().hash(),
-            rotation_key: presented.rotation_key,
+            key: presented.rotation_key,
             user_agent: presented.sender.user_agent.clone(),
             ip_address: presented.sender.ip_address,
         }
@@ -79,18 +79,18 @@ const STATEMENT: &str = "
 /// took place cannot be read is an error of its own.
 pub(super) async fn rotate(
     client: &impl Statements,
-    rotations: &[Rotation],
+    presented: &[Rotation],
     policy: &SessionPolicy,
     with_profile: bool,
 ) -> Result<Vec<Outcome<LiveSession>>, Error> {
-    let places = places(rotations);
-    let each = || places.iter().map(|place| &rotations[*place]);
+    let (places, rotations): (Vec<usize>, Vec<&Rotation>) = that_go_together(presented).unzip();
+    let each = || rotations.iter();
     let user_ids: Vec<Uuid> = each().map(|rotation| rotation.user_id).collect();
     let session_ids: Vec<Uuid> = each().map(|rotation| rotation.session_id).collect();
     let generations: Vec<i64> = each().map(|rotation| rotation.generation).collect();
     let hashes: Vec<&[u8]> = each().map(|rotation| &rotation.hash.0[..]).collect();
     let newest: Vec<&[u8]> = each().map(|rotation| &rotation.newest.0[..]).collect();
-    let keys: Vec<Option<&[u8]>> = each().map(|rotation| Some(&rotation.rotation_key.as_ref()?.0[..])).collect();
+    let keys: Vec<Option<&[u8]>> = each().map(|rotation| Some(&rotation.key.as_ref()?.0[..])).collect();
     let user_agents: Vec<Option<&str>> = each().map(|rotation| rotation.user_agent.as_deref()).collect();
     let ip_addresses: Vec<Option<IpAddr>> = each().map(|rotation| rotation.ip_address).collect();
     let parameters: [Parameter<'_>; 10] = [
@@ -105,7 +105,7 @@ pub(super) async fn rotate(
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
         (&with_profile, Type::BOOL),
     ];
-    let mut rotated: Vec<Outcome<LiveSession>> = rotations.iter().map(|_| None).collect();
+    let mut rotated: Vec<Outcome<LiveSession>> = presented.iter().map(|_| None).collect();
     for row in query_all(client, STATEMENT, &parameters).await? {
         let place: i64 = row.try_get("place")?;
         let place = usize::try_from(place - 1).ok().and_then(|place| rotated.get_mut(*places.get(place)?));
@@ -114,13 +114,13 @@ pub(super) async fn rotate(
     Ok(rotated)
 }
 
-/// Those that go together: not two tokens of one session. Of these the older one, a repetition while it came alone, would be a
+/// Those that go together, with their places: not two tokens of one session. Of these the older one, a repetition while it came alone, would be a
 /// replay after the newer one; alone they go in the order in which they came.
-fn places(rotations: &[Rotation]) -> Vec<usize> {
+fn that_go_together(presented: &[Rotation]) -> impl Iterator<Item = (usize, &Rotation)> {
     let has_another = |one: &Rotation| {
-        rotations.iter().any(|other| other.session_id == one.session_id && other.generation != one.generation)
+        presented.iter().any(|other| other.session_id == one.session_id && other.generation != one.generation)
     };
-    (0..rotations.len()).filter(|place| !has_another(&rotations[*place])).collect()
+    presented.iter().enumerate().filter(move |(_, rotation)| !has_another(rotation))
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
             generation,
             hash,
             newest: hash,
-            rotation_key: None,
+            key: None,
             user_agent: None,
             ip_address: None,
         }
@@ -145,6 +145,6 @@ mod tests {
     fn two_tokens_of_one_session_do_not_go_together() {
         let rotations =
             [(1, 5), (2, 5), (1, 6), (3, 5), (3, 5)].map(|(session, generation)| rotation(session, generation));
-        assert_eq!(places(&rotations), [1, 3, 4]);
+        assert_eq!(that_go_together(&rotations).map(|(place, _)| place).collect::<Vec<_>>(), [1, 3, 4]);
     }
 }
