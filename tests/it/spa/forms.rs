@@ -72,6 +72,7 @@ async fn password_managers_know_every_field() {
     assert_eq!(site.run(fields, json!({})).await, json!(["name", "username", "new-password", "new-password"]));
 
     site.register("ada@example.com").await;
+    site.says("Nothing yet").await;
     site.visit("/account").await;
     site.arrives_at("Account").await;
     let expected = json!(["username", "current-password", "new-password", "new-password"]);
