@@ -40,16 +40,17 @@ impl Rotation {
 }
 
 // The conditions are those of the first step in migrations/V0009__refresh.sql. Nobody is waited for: whose row somebody else has
-// is left out, so that no two groups wait for each other, and nobody's lock keeps a group. Twice the same token in a group is
-// one rotation, and nothing about the other. Nor is who has changed since the
-// statement began: the row is found by its place, where only what the statement sees is. What is selected has a length that Postgres does not know: with one that it knows it
-// would plan the statement each time.
+// is left out, so that no two groups wait for each other, and nobody's lock keeps a group. A row that was changed since the
+// statement began is left out too: it has another place by now (ctid), which the statement does not see. Twice the same token in a
+// group is one rotation, and nothing about the other. The first array is selected, so that Postgres does not know how long it is:
+// it would find its plan better than one for any length, and plan the statement each time.
 const STATEMENT: &str = "
     with clock as materialized (
       select now, now - $9 * interval '1 second' as idle_start, now + $9 * interval '1 second' as idle_end
       from clock_timestamp() as now
     ), held as materialized (
-      select p.place, p.user_id, p.id, p.newest, p.rotation_key, p.user_agent, p.ip_address, c.now, c.idle_end, s.ctid as row, u.email, u.role, case when $10 then u.profile end as profile
+      select p.place, p.user_id, p.id, p.newest, p.rotation_key, p.user_agent, p.ip_address, c.now, c.idle_end,
+             s.ctid as row, u.email, u.role, case when $10 then u.profile end as profile
       from clock c
       cross join unnest((select $1), $2, $3, $4, $5, $6, $7, $8) with ordinality
         as p (user_id, id, generation, secret_hash, newest, rotation_key, user_agent, ip_address, place)
