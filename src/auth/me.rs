@@ -11,7 +11,7 @@ impl Auth {
     /// # Errors
     /// [`Error::AccessTokenInvalid`] when the account is gone or disabled, [`Error::DatabaseUnavailable`].
     pub async fn me(&self, claims: &Claims) -> Result<User, Error> {
-        let user = users::look(&self.store, claims.sub).await?;
+        let user = users::find_batched(&self.store, claims.sub).await?;
         user.filter(|user| user.disabled_at.is_none()).ok_or(Error::AccessTokenInvalid)
     }
 }

@@ -1,4 +1,4 @@
-//! Refresh: a refresh token for its successor and a new access token.
+//! Refresh: exchanges a refresh token for the session's current one and a new access token.
 
 use super::events::tell;
 use super::{Auth, Error, Tokens};
@@ -8,7 +8,7 @@ use crate::domain::session::Sender;
 use crate::figures::{Counts, count, counts_of};
 use crate::store::sessions::{self, Presented, Refreshed};
 
-/// What a token may turn out to be worth besides [`Refreshed::VERDICTS`]: it was never issued, or the database did not say.
+/// Verdicts besides [`Refreshed::VERDICTS`]: the token was never issued, or the database did not answer.
 const INVALID: &str = "invalid";
 const FAILED: &str = "failed";
 
@@ -26,7 +26,7 @@ pub struct Refresh<'a> {
 }
 
 impl Auth {
-    /// Rotates a session. A client that lost the answer gets the same successor again.
+    /// Rotates a session, at most once per grace window. A client that lost the answer gets the same successor again.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`] (without asking the database, unless the token is genuine),
@@ -46,12 +46,13 @@ impl Auth {
         let refreshed = sessions::refresh(&self.store, &presented, &self.sessions).await;
         self.count(refreshed.as_ref().map_or(FAILED, Refreshed::verdict));
 
-        let (session, successor) = match refreshed? {
+        let (session, current) = match refreshed? {
             Refreshed::Rotated(session) => (session, Some(successors.newest())),
+            Refreshed::Unchanged(session) => (session, Some(&token)),
             Refreshed::Repeated(session, hash) => {
-                // A lost answer, or somebody who was quick: the address tells them apart.
+                // A lost answer, or a quick thief: the address tells them apart.
                 let ip_address = sender.ip_address.map(|address| address.to_string());
-                tracing::info!(session_id = %session.id, ip_address, "a refresh was repeated");
+                tracing::info!(session_id = %session.id, ip_address, "refresh repeated");
                 (session, successors.find(hash))
             }
             Refreshed::Replayed(ending) => {
@@ -61,10 +62,15 @@ impl Auth {
             }
             Refreshed::Ended(ending) => return Err(Error::SessionEnded(ending)),
             Refreshed::Expired => return Err(Error::SessionExpired),
+            Refreshed::Ahead => {
+                let session_id = token.session_id;
+                tracing::warn!(%session_id, "refresh token is newer than its session: the database was set back");
+                return Err(Error::RefreshTokenInvalid);
+            }
             Refreshed::Unknown => return Err(Error::RefreshTokenInvalid),
         };
-        let successor = successor.ok_or_else(|| Error::internal("the row holds a successor of other keys"))?;
-        keys.tokens(session, successor)
+        let current = current.ok_or_else(|| Error::internal("the row holds a successor of other keys"))?;
+        keys.tokens(session, current)
     }
 
     fn count(&self, verdict: &'static str) {

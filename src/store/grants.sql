@@ -3,8 +3,10 @@ grant select, insert, update, delete on users to $role;
 grant select, insert, update, delete on addresses to $role;
 grant select, insert, update, delete on deleted_users to $role;
 grant select, insert, update, delete on sessions to $role;
--- Everybody may call it, unless an owner has taken that away from new functions.
-grant execute on function refresh_session to $role;
+-- Everybody may call them, unless an owner has taken that away from new functions.
+grant execute on function refresh_verdict to $role;
+grant execute on function refresh_one to $role;
+grant execute on function refresh_batch to $role;
 -- Reads and adds. Deletes only what is older than a week, by the policies of the table, and changes nothing.
 grant select, insert, delete on events to $role;
 grant select, update on turns to $role;

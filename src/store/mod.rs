@@ -3,6 +3,7 @@
 //! Every call is bounded in time here, also when Postgres is frozen and enforces nothing itself.
 
 mod addresses;
+mod batch;
 pub mod clients;
 pub mod deleted_users;
 pub mod error;
@@ -14,12 +15,12 @@ pub mod migrations;
 mod pool;
 pub mod revocations;
 pub mod sessions;
+mod single_flight;
 pub mod statements;
 pub mod statistics;
 mod summary;
 pub mod throttles;
 pub mod tls;
-mod together;
 pub mod turns;
 pub mod users;
 pub mod verifications;
@@ -39,12 +40,12 @@ use crate::config;
 use crate::domain::user::User;
 use crate::figures::{Figures, Histogram, durations, observe};
 use crate::traces::{self, KeyValue};
+use batch::{Batcher, CitusDetection};
 pub use error::Error;
-use sessions::{Refreshed, Rotation};
+use sessions::Refreshes;
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
 use summary::place;
-use together::{Spread, Together};
 
 /// The database of one deployment, shared by everything in this process.
 ///
@@ -55,10 +56,9 @@ pub struct Store {
     /// This one's part of the pool, and which of all parts it is.
     pool: Pool,
     part: usize,
-    /// Where those meet who go together on it.
-    meetings: Arc<Meetings>,
-    /// Whether nobody goes together.
-    spread: Arc<Spread>,
+    /// The calls of this worker that are batched.
+    batchers: Arc<Batchers>,
+    citus: Arc<CitusDetection>,
     /// All parts.
     parts: Arc<[Pool]>,
     /// For getting a connection, however many dead ones have to be found out first.
@@ -76,11 +76,11 @@ pub struct Store {
     place: Arc<[KeyValue]>,
 }
 
-/// For each work that several can do together, where they meet.
+/// The batched calls of one worker.
 #[derive(Default)]
-struct Meetings {
-    refreshing: Together<Rotation, Refreshed>,
-    looking: Together<Uuid, Option<User>>,
+struct Batchers {
+    refreshes: Refreshes,
+    users: Batcher<Uuid, Option<User>>,
 }
 
 /// Why there is no store.
@@ -123,14 +123,14 @@ impl Store {
         let each = settings.pool_size.saturating_sub(OTHERS) / threads;
         if each < LEAST {
             let whole = Self::new(settings)?;
-            let threads = (0..threads).map(|_| Self { meetings: Arc::default(), ..whole.clone() }).collect();
+            let threads = (0..threads).map(|_| Self { batchers: Arc::default(), ..whole.clone() }).collect();
             return Ok((whole, threads));
         }
         let rest = pool::build(settings, settings.pool_size - each * threads, Some(Handle::current()))?;
         let parts: Vec<_> = (0..threads).map(|_| pool::build(settings, each, None)).collect::<Result<_, _>>()?;
         let all = iter::once(&rest).chain(&parts).cloned().collect();
         let whole = Self::over(rest, all, settings);
-        let part = |(part, pool)| Self { pool, part, meetings: Arc::default(), ..whole.clone() };
+        let part = |(part, pool)| Self { pool, part, batchers: Arc::default(), ..whole.clone() };
         let threads = (1..).zip(parts).map(part).collect();
         Ok((whole, threads))
     }
@@ -143,8 +143,8 @@ impl Store {
         Self {
             pool,
             part: 0,
-            meetings: Arc::default(),
-            spread: Arc::default(),
+            batchers: Arc::default(),
+            citus: Arc::default(),
             parts,
             get_limit: settings.wait_timeout + settings.connect_timeout,
             call_limit,

@@ -21,7 +21,7 @@ pub(super) const TABLES: [&str; 10] = [
 ];
 
 /// Functions that are called as a whole.
-const FUNCTIONS: [&str; 1] = ["refresh_session"];
+const FUNCTIONS: [&str; 2] = ["refresh_one", "refresh_batch"];
 
 /// `UPDATE sessions`: by the first table that it writes, or else reads. Of a statement about none of them, its first word.
 pub(super) fn summary(sql: &str) -> String {

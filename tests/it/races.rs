@@ -106,6 +106,7 @@ async fn p5_simultaneous_uses_of_one_token_all_get_its_one_successor() {
         assert_eq!(*status, 200, "round {round}");
         assert!(answers.iter().all(|answer| *answer == answers[0]), "round {round}: {answers:?}");
         token = successor.clone().unwrap();
+        two.database.close_grace_windows().await;
     }
     let row = &two.database.rows("select generation, ended_at is null from sessions").await[0];
     assert_eq!((row.get::<_, i64>(0), row.get::<_, bool>(1)), (ROUNDS as i64, true));
@@ -289,6 +290,7 @@ async fn p11_what_one_process_decided_every_other_knows() {
     let rotated = one.refresh(&account.refresh_token).await;
     let repeated = other.refresh(&account.refresh_token).await;
     assert_eq!(repeated.text("refresh_token"), rotated.text("refresh_token"));
+    two.database.close_grace_windows().await;
     let successor = other.refresh(rotated.text("refresh_token")).await;
     assert_eq!(successor.status, 200, "{successor:?}");
 

@@ -89,6 +89,7 @@ async fn p3_any_token_older_than_the_parent_ends_its_session_and_only_that() {
         for _ in 0..6 {
             thief.refresh().await;
             tokens.push(thief.refresh_token.clone());
+            app.database.close_grace_windows().await;
         }
 
         let replay = thief.caller.refresh(&tokens[generation]).await;
@@ -137,21 +138,76 @@ async fn p4_a_client_that_lost_the_answer_retries_and_gets_the_same_successor() 
 }
 
 #[tokio::test]
-async fn p4_the_window_does_not_slide_and_closes_when_the_successor_is_used() {
+async fn p4_grace_window_does_not_slide() {
     let app = TestApp::start().await;
     let mut account = app.register("ada@example.com").await;
     let parent = account.refresh_token.clone();
     account.refresh().await;
     app.database.execute("update sessions set rotated_at = rotated_at - interval '20 seconds'").await;
     assert_eq!(account.caller.refresh(&parent).await.status, 200);
+    account.refresh().await;
     app.database.execute("update sessions set rotated_at = rotated_at - interval '11 seconds'").await;
     account.caller.refresh(&parent).await.assert_problem(401, "refresh_token_replayed");
+}
 
-    let mut account = app.login("ada@example.com").await;
-    let parent = account.refresh_token.clone();
+#[tokio::test]
+async fn p0_session_rotates_at_most_once_per_grace_window() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    let first = account.caller.refresh(&account.refresh_token).await.text("refresh_token").to_owned();
+    assert_ne!(first, account.refresh_token, "the token of a login rotates at its first use");
+    let written = "select xmin::text::bigint from sessions";
+    let row_version = app.database.number(written).await;
+
+    for age in [0, 15, 14] {
+        app.database.execute(&format!("update sessions set rotated_at = rotated_at - interval '{age} seconds'")).await;
+        let row_version = app.database.number(written).await;
+        let unchanged = account.caller.refresh_keyed(&first, "some key").await;
+        assert_eq!((unchanged.status.as_u16(), unchanged.text("refresh_token")), (200, &*first));
+        assert_eq!(account.caller.me(unchanged.text("access_token")).await.status, 200);
+        let parent = account.caller.refresh(&account.refresh_token).await;
+        assert_eq!((parent.status.as_u16(), parent.text("refresh_token")), (200, &*first));
+        assert_eq!(app.database.number(written).await, row_version, "nothing is written");
+    }
+    assert_ne!(app.database.number(written).await, row_version, "the counter counts");
+
+    app.database.execute("update sessions set rotated_at = rotated_at - interval '2 seconds'").await;
+    let second = account.caller.refresh(&first).await;
+    assert_ne!(second.text("refresh_token"), first, "the window has closed");
+    assert_eq!(app.database.number("select generation from sessions").await, 2);
+}
+
+#[tokio::test]
+async fn p0_stolen_current_token_is_noticed_after_the_window() {
+    let app = TestApp::start().await;
+    let account = app.register("ada@example.com").await;
+    let stolen = account.caller.refresh(&account.refresh_token).await.text("refresh_token").to_owned();
+    // Inside the window owner and thief share the session, as they do with the parent.
+    assert_eq!(account.caller.refresh(&stolen).await.text("refresh_token"), stolen);
+
+    app.database.close_grace_windows().await;
+    let first_user = account.caller.refresh(&stolen).await;
+    app.database.close_grace_windows().await;
+    let second_user = account.caller.refresh(&stolen).await;
+
+    second_user.assert_problem(401, "refresh_token_replayed");
+    account.caller.refresh(first_user.text("refresh_token")).await.assert_problem(401, "session_ended");
+}
+
+#[tokio::test]
+async fn p0_unchanged_refresh_takes_no_lock_and_no_transaction_id() {
+    let app = TestApp::start().await;
+    let mut account = app.register("ada@example.com").await;
     account.refresh().await;
+    let mut other = app.database.client().await;
+    let holder = other.transaction().await.unwrap();
+    holder.execute("select from sessions for update", &[]).await.unwrap();
+
+    let token = account.refresh_token.clone();
     account.refresh().await;
-    account.caller.refresh(&parent).await.assert_problem(401, "refresh_token_replayed");
+
+    assert_eq!(account.refresh_token, token);
+    drop(holder);
 }
 
 #[tokio::test]
@@ -160,7 +216,11 @@ async fn p4_without_grace_every_second_use_is_a_replay() {
     let mut account = app.register("ada@example.com").await;
     let parent = account.refresh_token.clone();
     account.refresh().await;
-    account.caller.refresh(&parent).await.assert_problem(401, "refresh_token_replayed");
+    assert_ne!(account.refresh_token, parent);
+    let second = account.refresh_token.clone();
+    account.refresh().await;
+    assert_ne!(account.refresh_token, second, "every refresh rotates");
+    account.caller.refresh(&second).await.assert_problem(401, "refresh_token_replayed");
 }
 
 #[tokio::test]
@@ -215,6 +275,7 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
     let oldest = account.refresh_token.clone();
     account.refresh().await;
     let parent = account.refresh_token.clone();
+    app.database.close_grace_windows().await;
     app.database.statements().await;
     let calls = async |token: &str, status: u16| {
         assert_eq!(account.caller.refresh(token).await.status, status);
@@ -222,7 +283,9 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
     };
 
     let current = parent.clone();
-    assert_eq!(calls(&current, 200).await, 1, "rotate");
+    let successor = account.caller.refresh(&current).await.text("refresh_token").to_owned();
+    assert_eq!(app.database.statements().await, 1, "rotate");
+    assert_eq!(calls(&successor, 200).await, 1, "unchanged");
     assert_eq!(calls(&parent, 200).await, 1, "repeat");
     assert_eq!(calls(&oldest, 401).await, 1, "replay");
     assert_eq!(calls(&parent, 401).await, 1, "ended");
@@ -231,8 +294,9 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
         ("expired", "update users set disabled_at = null; update sessions set expires_at = now()"),
         (
             "unknown",
-            "update sessions set expires_at = now() + interval '1 day', generation = 0, secret_hash = sha256('x')",
+            "update sessions set expires_at = now() + interval '1 day', generation = 1, secret_hash = sha256('x')",
         ),
+        ("ahead", "update sessions set generation = 0"),
     ] {
         app.database.execute(sql).await;
         app.database.statements().await;
@@ -246,7 +310,8 @@ async fn p6_every_refresh_is_one_statement_whatever_the_outcome() {
 #[tokio::test]
 async fn p7_rotations_update_their_rows_in_place_and_no_index() {
     let database = TestDatabase::private().await;
-    let app = TestApp::on(database, &[("CLAVIGER__SESSIONS__MAX_PER_USER", "100")]).await;
+    let settings = [("CLAVIGER__SESSIONS__MAX_PER_USER", "100"), ("CLAVIGER__REFRESH_TOKEN__GRACE", "0s")];
+    let app = TestApp::on(database, &settings).await;
     let mut accounts = vec![app.register("ada@example.com").await];
     for _ in 1..100 {
         accounts.push(app.login("ada@example.com").await);
@@ -307,9 +372,11 @@ async fn p9_keys_rotate_without_signing_anybody_out() {
     let before = account.caller.refresh(&account.refresh_token).await;
     let repeated = rotated.anonymous().refresh(&account.refresh_token).await;
     assert_eq!(repeated.text("refresh_token"), before.text("refresh_token"), "a retry across the change");
+    app.database.close_grace_windows().await;
     let under_new = rotated.anonymous().refresh(before.text("refresh_token")).await;
     assert_eq!(under_new.status, 200, "{under_new:?}");
 
+    app.database.close_grace_windows().await;
     let dropped = ServerProcess::ready(&app.database.url, &[("REFRESH_SECRET", OTHER_KEY)]).await;
     assert_eq!(dropped.anonymous().refresh(under_new.text("refresh_token")).await.status, 200);
     let stale = dropped.anonymous().refresh(&account.refresh_token).await;
@@ -357,6 +424,7 @@ async fn p12_a_session_says_why_when_and_from_where_it_ended() {
     let mut replayed = app.register("ada@example.com").await;
     let oldest = replayed.refresh_token.clone();
     replayed.refresh().await;
+    app.database.close_grace_windows().await;
     replayed.refresh().await;
     replayed.caller.refresh(&oldest).await;
     app.login("ada@example.com").await.logout().await;

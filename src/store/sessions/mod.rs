@@ -5,13 +5,13 @@
 mod end;
 mod list;
 mod refresh;
-mod rotations;
+mod refresh_batch;
 mod start;
 mod sweep;
 
 pub use end::{Ending, end, end_all, end_by_token, evict, is_known};
 pub use list::{find_live_role, is_live, list, list_signed_in};
+pub(super) use refresh::Refreshes;
 pub use refresh::{Presented, Refreshed, refresh};
-pub(super) use rotations::Rotation;
 pub use start::{NewSession, NewUser, insert, insert_with_user};
 pub use sweep::{Swept, sweep};

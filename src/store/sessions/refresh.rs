@@ -1,91 +1,150 @@
-//! A refresh token is presented: one statement decides what it is worth, acts, and records a replay. Of several that are presented
-//! at the same time, one statement rotates those that can be.
+//! Refreshes: one statement decides what a presented token is worth, acts, and records a replay. Concurrent refreshes of a session
+//! run one after another, those of different sessions in batches.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
-use super::rotations::{Rotation, rotate};
+use super::refresh_batch::{BatchedRefresh, refresh_batch};
 use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
+use crate::store::batch::Batcher;
+use crate::store::single_flight::SingleFlight;
 use crate::store::{Connection, Error, Statements, Store, query_opt, turns, users};
+use crate::telemetry::chain;
 
 /// A genuine refresh token as a client presents it.
 #[derive(Debug)]
 pub struct Presented<'a> {
     /// The token.
     pub token: &'a RefreshToken,
-    /// What may follow it; the first is issued by a rotation.
+    /// Its possible successors; a rotation issues the newest.
     pub successors: &'a Successors,
     /// SHA-256 of the request's `Idempotency-Key`.
     pub rotation_key: Option<SecretHash>,
-    /// Where it comes from.
+    /// The request.
     pub sender: &'a Sender,
-    /// Whether a replay is told to the account's owner by mail.
+    /// Whether a replay mails the account's owner.
     pub mails: bool,
-    /// Whether the session's user is to come with the profile.
+    /// Whether the outcome includes the user's profile.
     pub with_profile: bool,
 }
 
-/// What became of a presented token. Whatever it is, it is committed.
-#[derive(Debug)]
+/// The outcome of a presented token. It is committed, whatever it is.
+#[derive(Debug, Clone)]
 pub enum Refreshed {
-    /// It was current; its newest successor is now.
+    /// The token was current; its newest successor is now.
     Rotated(LiveSession),
-    /// It was rotated before and may be repeated; the hash is that of the successor then issued.
+    /// A rotation issued the token inside the grace window. It stays current.
+    Unchanged(LiveSession),
+    /// The token is the parent and may be repeated; the hash is that of its successor.
     Repeated(LiveSession, SecretHash),
-    /// It was rotated before and may not be repeated: its session has been ended just now.
+    /// The token was rotated before and may not be repeated: its session has just been ended.
     Replayed(Ending),
-    /// Its session had been ended before.
+    /// The session had been ended before.
     Ended(Ending),
-    /// Its session is past its idle or absolute end.
+    /// The session is past its idle or absolute end.
     Expired,
-    /// No session has such a token: its user is gone, or the database is older than the token.
+    /// The token is newer than its session's row: the database was restored from a backup.
+    Ahead,
+    /// No session has such a token.
     Unknown,
 }
 
 impl Refreshed {
-    /// All that [`Refreshed::verdict`] says.
-    pub const VERDICTS: [&str; 6] = ["rotate", "repeat", "replay", "ended", "expired", "unknown"];
+    /// All values of [`Refreshed::verdict`].
+    pub const VERDICTS: [&str; 8] = ["rotate", "unchanged", "repeat", "replay", "ended", "expired", "ahead", "unknown"];
 
-    /// In one word, as figures have it.
+    /// The verdict's name in metrics.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
         match self {
             Self::Rotated(_) => "rotate",
+            Self::Unchanged(_) => "unchanged",
             Self::Repeated(..) => "repeat",
             Self::Replayed(_) => "replay",
             Self::Ended(_) => "ended",
             Self::Expired => "expired",
+            Self::Ahead => "ahead",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// The outcome of an equal request directly after this one; none if the database has to decide.
+    fn repeated(&self, presented: &Presented<'_>, policy: &SessionPolicy) -> Option<Self> {
+        match self {
+            Self::Rotated(session) => {
+                let may_repeat = !policy.grace.is_zero() || presented.rotation_key.is_some();
+                may_repeat.then(|| Self::Repeated(session.clone(), presented.successors.newest().hash()))
+            }
+            Self::Replayed(ending) => Some(Self::Ended(*ending)),
+            Self::Unchanged(_) | Self::Repeated(..) | Self::Ended(_) | Self::Expired | Self::Ahead | Self::Unknown => {
+                Some(self.clone())
+            }
         }
     }
 }
 
-// What it does is in migrations/V0009__refresh.sql.
-const STATEMENT: &str = "select * from refresh_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+/// What makes two requests of one session equal: generation, secret and `Idempotency-Key`.
+type Identity = (u32, SecretHash, Option<SecretHash>);
 
-/// Decides what a presented token is worth, and acts on it, in one statement and one round trip. Only that there is no such
-/// session is made sure of by a second one. Those that come while others are at it are rotated together, where they can be.
+/// The refreshes in flight on one worker.
+#[derive(Default)]
+pub(in crate::store) struct Refreshes {
+    by_session: Arc<SingleFlight<Uuid, Identity, Result<Refreshed, Error>>>,
+    batcher: Batcher<BatchedRefresh, Refreshed>,
+}
+
+/// Decides a presented token's verdict and acts on it, in one statement and one round trip. Only a missing session takes a second
+/// statement, and a row that another transaction has locked.
 ///
 /// # Errors
 /// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
 pub async fn refresh(store: &Store, presented: &Presented<'_>, policy: &SessionPolicy) -> Result<Refreshed, Error> {
-    let alone = async |client: &mut Connection| decide(client, presented, policy).await;
-    let all = async |client: &Connection, rotations: &[Rotation]| {
-        let rotated = rotate(client, rotations, policy, presented.with_profile).await?;
-        Ok(rotated.into_iter().map(|session| Some(session?.map(Refreshed::Rotated))).collect())
+    let deadline = store.deadline();
+    let single = async |client: &mut Connection| {
+        let refreshed = refresh_one(client, presented, policy, true).await?;
+        refreshed.ok_or_else(|| Error::unknown_value("verdict", "locked"))
     };
-    store.together(&store.meetings.refreshing, Rotation::of(presented), alone, all).await
+    let batch = async |client: &Connection, batch: &[BatchedRefresh]| {
+        if let [_this] = batch {
+            return Ok(vec![refresh_one(client, presented, policy, false).await?.map(Ok)]);
+        }
+        refresh_batch(client, batch, policy, presented.with_profile).await
+    };
+    let work = async || {
+        let refreshes = &store.batchers.refreshes;
+        store.batched(&refreshes.batcher, deadline, BatchedRefresh::of(presented), single, batch).await
+    };
+    let follow = |outcome: &Result<Refreshed, Error>| match outcome {
+        Ok(refreshed) => refreshed.repeated(presented, policy).map(Ok),
+        Err(error @ Error::Unavailable(_)) => Some(Err(Error::unavailable(chain(error)))),
+        Err(_other) => None,
+    };
+    let identity = (presented.token.generation, presented.token.hash(), presented.rotation_key);
+    let call = (presented.token.session_id, identity);
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let refreshed = store.batchers.refreshes.by_session.run(call, limit, work, follow).await;
+    refreshed.unwrap_or_else(|| Err(Error::unavailable("other refreshes of the session took too long")))
 }
 
-/// The row lock makes simultaneous uses take turns; who waited sees what the winner wrote. It also makes every answer wait for
-/// the synchronous standby, if there is one.
-async fn decide(
+// The function is in migrations/V0010__refresh_at_most_once_per_grace_window.sql.
+const STATEMENT: &str = "select * from refresh_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+
+/// The outcome of one token; none if its row is locked and this may not wait.
+///
+/// Every verdict but `unchanged` locks the session's row. That lock makes a commit, which waits for the synchronous standby: a primary
+/// that has been replaced cannot answer from its outdated rows.
+async fn refresh_one(
     client: &impl Statements,
     presented: &Presented<'_>,
     policy: &SessionPolicy,
-) -> Result<Refreshed, Error> {
-    let newest = presented.successors.newest().hash();
+    may_wait: bool,
+) -> Result<Option<Refreshed>, Error> {
+    let successor = presented.successors.newest().hash();
     let row = query_opt(
         client,
         STATEMENT,
@@ -94,7 +153,7 @@ async fn decide(
             (&presented.token.session_id, Type::UUID),
             (&i64::from(presented.token.generation), Type::INT8),
             (&presented.token.hash().0.as_slice(), Type::BYTEA),
-            (&newest.0.as_slice(), Type::BYTEA),
+            (&successor.0.as_slice(), Type::BYTEA),
             (&presented.successors.hashes(), Type::BYTEA_ARRAY),
             (&presented.rotation_key.map(|hash| hash.0.to_vec()), Type::BYTEA),
             (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
@@ -104,31 +163,35 @@ async fn decide(
             (&presented.sender.request_id, Type::TEXT),
             (&presented.mails, Type::BOOL),
             (&presented.with_profile, Type::BOOL),
+            (&may_wait, Type::BOOL),
         ],
     )
     .await?;
     let Some(row) = row else {
         turns::attest(client).await?;
-        return Ok(Refreshed::Unknown);
+        return Ok(Some(Refreshed::Unknown));
     };
     refreshed(&row)
 }
 
-fn refreshed(row: &Row) -> Result<Refreshed, Error> {
+fn refreshed(row: &Row) -> Result<Option<Refreshed>, Error> {
     let verdict: &str = row.try_get("verdict")?;
-    match verdict {
-        "rotate" => Ok(Refreshed::Rotated(live(row)?)),
+    Ok(Some(match verdict {
+        "rotate" => Refreshed::Rotated(live(row)?),
+        "unchanged" => Refreshed::Unchanged(live(row)?),
         "repeat" => {
             let hash: &[u8] = row.try_get("secret_hash")?;
             let hash = hash.try_into().map_err(|_length| Error::unknown_value("secret_hash", "another length"))?;
-            Ok(Refreshed::Repeated(live(row)?, SecretHash(hash)))
+            Refreshed::Repeated(live(row)?, SecretHash(hash))
         }
-        "replay" => Ok(Refreshed::Replayed(ending(row)?)),
-        "ended" | "disabled" => Ok(Refreshed::Ended(ending(row)?)),
-        "expired" => Ok(Refreshed::Expired),
-        "unknown" => Ok(Refreshed::Unknown),
-        other => Err(Error::unknown_value("verdict", other)),
-    }
+        "replay" => Refreshed::Replayed(ending(row)?),
+        "ended" | "disabled" => Refreshed::Ended(ending(row)?),
+        "expired" => Refreshed::Expired,
+        "ahead" => Refreshed::Ahead,
+        "unknown" => Refreshed::Unknown,
+        "locked" => return Ok(None),
+        other => return Err(Error::unknown_value("verdict", other)),
+    }))
 }
 
 pub(super) fn live(row: &Row) -> Result<LiveSession, Error> {

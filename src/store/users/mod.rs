@@ -104,20 +104,23 @@ pub async fn find(client: &impl Statements, id: Uuid) -> Result<Option<User>, Er
     row.as_ref().map(from_row).transpose()
 }
 
-/// As [`find`]. Those who look while others are at it are looked for together.
+/// As [`find`]. Batches concurrent calls.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn look(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
-    let alone = async |client: &mut Connection| find(client, id).await;
-    let all = async |client: &Connection, ids: &[Uuid]| {
-        // What is selected has a length that Postgres does not know: with one that it knows it would plan this each time.
+pub async fn find_batched(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
+    let single = async |client: &mut Connection| find(client, id).await;
+    let batch = async |client: &Connection, ids: &[Uuid]| {
+        if let [_this] = ids {
+            return Ok(vec![Some(find(client, id).await)]);
+        }
+        // Selected, so that the planner does not know the array's length: it would plan for each length anew.
         let sql = format!("select {COLUMNS} from users where id = any((select $1)::uuid[])");
         let rows = query_all(client, &sql, &[(&ids, Type::UUID_ARRAY)]).await?;
         let of = |id: &Uuid| rows.iter().find(|row| row.try_get::<_, Uuid>("id").is_ok_and(|found| found == *id));
         Ok(ids.iter().map(|id| Some(of(id).map(from_row).transpose())).collect())
     };
-    store.together(&store.meetings.looking, id, alone, all).await
+    store.batched(&store.batchers.users, store.deadline(), id, single, batch).await
 }
 
 /// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.

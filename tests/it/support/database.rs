@@ -164,6 +164,11 @@ impl TestDatabase {
         self.rows(&format!("select ({sql})::int8")).await[0].get(0)
     }
 
+    /// Ages every rotation beyond the default grace window.
+    pub(crate) async fn close_grace_windows(&self) {
+        self.execute("update sessions set rotated_at = rotated_at - interval '31 seconds'").await;
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         let client = self.client().await;
         match sql.strip_prefix("update sessions set ") {

@@ -1,5 +1,4 @@
-//! Those who come while others are at the database go there together: each gets what it would have got alone, and nobody is kept
-//! by another.
+//! Batches: every call gets the outcome that it would get alone, and no call delays the others.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,14 +7,14 @@ use tokio_postgres::Client;
 
 use crate::support::{Account, Answer, TestApp, TestDatabase, wait_until};
 
-/// One thread, so that all meet.
+/// One worker, so that all calls share its queues.
 const SETTINGS: [(&str, &str); 2] = [("CLAVIGER__SERVER__WORKERS", "1"), ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")];
-/// What only the statements for a group have in them.
-const ROTATING: &str = "held as materialized";
-const LOOKING: &str = "any((select";
+/// Text that only the statements of batches have.
+const REFRESH: &str = "refresh_batch";
+const FIND: &str = "any((select";
 
-/// How many statements for groups there were.
-async fn groups(app: &TestApp, statement: &str) -> i64 {
+/// Statements of batches since the start.
+async fn batches(app: &TestApp, statement: &str) -> i64 {
     app.database
         .number(&format!(
             "select coalesce(sum(calls), 0) from pg_stat_statements
@@ -33,7 +32,7 @@ async fn accounts<const N: usize>(app: &TestApp, round: usize) -> [Account; N] {
     accounts.try_into().unwrap_or_else(|_| unreachable!())
 }
 
-/// A lock on somebody's session, until it is dropped.
+/// Locks a session until the client is dropped.
 async fn lock(app: &TestApp, account: &Account) -> Client {
     let client = app.database.client().await;
     let sql = format!("begin; select from sessions where id = '{}' for update", account.session_id);
@@ -47,21 +46,25 @@ fn refresh(account: &Account) -> JoinHandle<Answer> {
 }
 
 #[tokio::test]
-async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
+async fn batched_refreshes_have_the_outcomes_of_single_ones() {
     let app = TestApp::on(TestDatabase::counting().await, &SETTINGS).await;
     for round in 0.. {
         let [first, locked, mut replayed, ended, twice, broken, fine] = accounts(&app, round).await;
         let stolen = replayed.refresh_token.clone();
         replayed.refresh().await;
+        app.database.close_grace_windows().await;
         replayed.refresh().await;
         ended.logout().await;
-        // What cannot be read, whoever wrote it.
+        // A row that cannot be read.
         let sql = format!("update sessions set created_at = 'infinity' where id = '{}'", broken.session_id);
         app.database.execute(&sql).await;
-        let (holder, other_holder) = (lock(&app, &first).await, lock(&app, &locked).await);
+        let other_holder = lock(&app, &locked).await;
+        // The first call waits for the table and holds the turn; the others queue up behind it.
+        let holder = app.database.client().await;
+        holder.batch_execute("begin; lock table sessions in share mode").await.unwrap();
 
         let first = refresh(&first);
-        wait_until("the first is at it", async || app.database.waiting_for_locks().await == 1).await;
+        wait_until("the first holds the turn", async || app.database.waiting_for_locks().await == 1).await;
         let of_locked = refresh(&locked);
         let caller = replayed.caller.clone();
         let of_replayed = tokio::spawn(async move { caller.refresh(&stolen).await });
@@ -82,16 +85,16 @@ async fn of_refreshes_that_come_at_once_each_comes_to_what_it_would_alone() {
         drop(other_holder);
         let of_locked = of_locked.await.unwrap();
         locked.caller.refresh(of_locked.text("refresh_token")).await.text("refresh_token");
-        // Whether they met is a matter of time.
-        if groups(&app, ROTATING).await > 0 {
+        // Whether calls were batched depends on timing.
+        if batches(&app, REFRESH).await > 0 {
             return;
         }
-        assert!(round < 50, "nobody ever went together");
+        assert!(round < 50, "no batch in 50 rounds");
     }
 }
 
 #[tokio::test]
-async fn of_those_who_ask_who_they_are_at_once_each_is_told_of_himself() {
+async fn batched_me_calls_answer_each_caller_about_itself() {
     let app = TestApp::on(TestDatabase::counting().await, &SETTINGS).await;
     for round in 0.. {
         let [first, gone, mut renamed, broken, fine] = accounts(&app, round).await;
@@ -108,7 +111,7 @@ async fn of_those_who_ask_who_they_are_at_once_each_is_told_of_himself() {
         };
 
         let of_first = me(&first);
-        wait_until("the first is at it", async || app.database.waiting_for_locks().await == 1).await;
+        wait_until("the first holds the turn", async || app.database.waiting_for_locks().await == 1).await;
         let others = [me(&renamed), me(&gone), me(&broken), me(&fine), me(&fine)];
         drop(holder);
 
@@ -121,9 +124,9 @@ async fn of_those_who_ask_who_they_are_at_once_each_is_told_of_himself() {
             let answer = answer.await.unwrap();
             assert_eq!((answer.text("email"), &answer.body["full_name"]), (&*fine.email, &Value::Null));
         }
-        if groups(&app, LOOKING).await > 0 {
+        if batches(&app, FIND).await > 0 {
             return;
         }
-        assert!(round < 50, "nobody ever went together");
+        assert!(round < 50, "no batch in 50 rounds");
     }
 }
