@@ -155,7 +155,8 @@ async fn secrets_rotate_on_three_processes_under_load_and_nobody_notices() {
         let list = fs::read_to_string(file).unwrap();
         let added = list.trim().rsplit(',').next().unwrap().split(':').next().unwrap();
         step(&fleet, &["promote", file, added]).await;
-        // Everybody has tokens of the new one now.
+        // The next refresh of every user rotates to a token under the new key.
+        database.close_grace_windows().await;
         load.goes_on().await;
         step(&fleet, &["drop", file, "first"]).await;
         load.goes_on().await;

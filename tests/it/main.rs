@@ -39,6 +39,7 @@ mod failover;
 mod faults;
 mod forgery;
 mod gateways;
+mod histories;
 mod hostile;
 mod import;
 mod key_rotation;

@@ -83,7 +83,7 @@ async fn a_login_and_a_refresh_go_on_in_the_trace_of_a_trusted_caller_part_by_pa
         ("url.scheme", "http"),
     ];
     assert_eq!(refresh.attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-    assert_eq!(collector.parts(&refresh), ["wait for a database connection", "SELECT refresh_session"]);
+    assert_eq!(collector.parts(&refresh), ["wait for a database connection", "SELECT refresh_one"]);
     let parts = collector.parts(&login);
     for part in [
         "wait for a database connection",
@@ -97,9 +97,9 @@ async fn a_login_and_a_refresh_go_on_in_the_trace_of_a_trusted_caller_part_by_pa
         assert!(parts.contains(&part.to_owned()), "{part} is not in {parts:?}");
     }
 
-    let statement = collector.spans().into_iter().find(|span| span.name == "SELECT refresh_session").unwrap();
+    let statement = collector.spans().into_iter().find(|span| span.name == "SELECT refresh_one").unwrap();
     assert_eq!((statement.kind, statement.attributes["db.system.name"].as_str()), (CLIENT, "postgresql"));
-    assert_eq!(statement.attributes["db.query.summary"], "SELECT refresh_session");
+    assert_eq!(statement.attributes["db.query.summary"], "SELECT refresh_one");
     assert_eq!(statement.attributes["db.namespace"], app.database.name);
     assert!(statement.nanoseconds > 0 && statement.nanoseconds < refresh.nanoseconds, "{statement:?} {refresh:?}");
     let resource = &refresh.resource;

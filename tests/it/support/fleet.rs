@@ -17,9 +17,10 @@ pub(crate) struct Fleet {
     settings: Vec<(&'static str, String)>,
 }
 
-/// No limits on tries, as a few users here do what many do elsewhere; a proxy on this machine; and a drain that is long
-/// enough for the balancer below. The role that serves does not migrate.
-const SETTINGS: [(&str, &str); 5] = [
+/// No rate limits, as a few users here do what many do elsewhere; a proxy on this machine; a drain that is long enough for the
+/// balancer below; and a short grace window, so that sessions rotate often. The serving role does not migrate.
+const SETTINGS: [(&str, &str); 6] = [
+    ("CLAVIGER__REFRESH_TOKEN__GRACE", "1s"),
     ("CLAVIGER__THROTTLE__ENABLED", "false"),
     ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
     ("CLAVIGER__SERVER__DRAIN", "1s"),
