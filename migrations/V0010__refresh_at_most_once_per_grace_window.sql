@@ -92,6 +92,9 @@ begin
 end $$;
 
 -- Answers one token, whatever its verdict, and records a replay. No row where there is no such session.
+--
+-- Every verdict but 'unchanged' locks a row. That makes a commit, which waits for the synchronous standby: a primary that has been
+-- replaced and does not know it yet signs nobody out.
 create function refresh_one(
   p_user_id uuid, p_session_id uuid, p_generation bigint, p_hash bytea,
   -- A rotation writes the first. An earlier rotation may have written any of the others.
@@ -146,6 +149,11 @@ begin
     end if;
   end if;
 
+  -- A standby could answer 'unchanged'.
+  if pg_is_in_recovery() then
+    raise exception 'the server is a standby' using errcode = 'read_only_sql_transaction';
+  end if;
+
   -- Reads without a lock first, as 'unchanged' needs none. Each statement sees all that was committed before it, and the clock is
   -- read after the lock was granted.
   foreach p_lock in array array[false, true] loop
@@ -155,11 +163,14 @@ begin
       else
         perform from sessions s where s.user_id = p_user_id and s.id = p_session_id for update skip locked;
         if not found then
+          -- Another transaction has locked it, or has just deleted it.
           return query
             select 'locked', s.user_id, s.id, null::text, null::text, null::jsonb, null::timestamptz, null::bytea, null::timestamptz,
                    null::timestamptz, null::text, null::timestamptz
             from sessions s where s.user_id = p_user_id and s.id = p_session_id;
-          return;
+          if found then
+            return;
+          end if;
         end if;
       end if;
     end if;
@@ -173,6 +184,10 @@ begin
       from sessions s join users u on u.id = s.user_id
       where s.user_id = p_user_id and s.id = p_session_id;
     if not found then
+      perform from turns t where t.name = 'sweep' for key share;
+      if not found then
+        raise exception 'the table turns has lost its row sweep';
+      end if;
       return;
     end if;
     p_verdict := refresh_verdict(p_row.generation, p_row.secret_hash, p_row.rotated_at, p_row.rotation_key,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::{Error, Parameter, Statements, query_opt};
+use super::{Error, Parameter, Statements, query_one, query_opt};
 
 /// Takes a turn that is due, and says whether it was; the next is due after `pause`. One that another process is taking
 /// at this moment is that one's. One that is further away than `pause` was set by a clock that was wrong, or before the
@@ -25,15 +25,13 @@ pub async fn take(client: &impl Statements, name: &str, pause: Duration) -> Resu
     Ok(query_opt(client, sql, &parameters).await?.is_some())
 }
 
-/// Makes sure that what was not found is not there: fails, after a while, on a primary that has been replaced and does not know
-/// it yet, as one that was frozen for a minute and has just woken up.
+/// Confirms that this server is still the primary. Fails on one that was replaced while it was frozen and has not noticed yet.
 ///
-/// Reading waits for nobody, so such a server would say of everything that is newer than its own replacement that it does not
-/// exist, and people would be signed out by that. Locking a row makes a commit, and a commit waits for the synchronous standby,
-/// which follows another by then. The lock is one that many may have at once.
+/// Reads wait for nobody, so a stale primary reports every row that is newer than its replacement as missing. A row lock forces a
+/// commit, which waits for the synchronous standby, and that follows the new primary by then. A key-share lock blocks no other.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn attest(client: &impl Statements) -> Result<(), Error> {
-    query_opt(client, "select from turns where name = 'sweep' for key share", &[]).await.map(drop)
+/// [`Error`]; also where the row is missing, as nothing would be committed then.
+pub async fn confirm_primary(client: &impl Statements) -> Result<(), Error> {
+    query_one(client, "select from turns where name = 'sweep' for key share", &[]).await.map(drop)
 }

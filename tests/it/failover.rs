@@ -1,5 +1,4 @@
-//! The machine of the primary goes away under load, and the standby takes over: nobody loses a session, and nothing that
-//! was answered is forgotten.
+//! The primary fails under load and the standby takes over: every session survives, and so does everything that was answered.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use crate::support::{Account, Anonymous, Answer, PASSWORD, Patroni, ServerProcess, own_cluster, wait_until};
 
 #[tokio::test]
-async fn a_planned_switch_over_loses_no_session() {
+async fn planned_switchover_loses_no_session() {
     let Some(cluster) = Patroni::start().await else { return };
     let load = Load::on(&cluster).await;
     let standby = cluster.standby().await.unwrap();
@@ -28,7 +27,7 @@ async fn a_planned_switch_over_loses_no_session() {
 }
 
 #[tokio::test]
-async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
+async fn killed_primary_loses_no_session() {
     let Some(cluster) = Patroni::start().await else { return };
     let load = Load::on(&cluster).await;
     let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
@@ -36,30 +35,49 @@ async fn a_primary_that_dies_under_load_takes_no_session_with_it() {
     cluster.nodes[primary].kill().await;
 
     load.goes_on(100).await;
-    assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
+    cluster.assert_primary(standby).await;
     load.everything_is_there("primary killed").await;
 }
 
 #[tokio::test]
-async fn a_primary_that_freezes_and_wakes_up_confirms_nothing_that_is_forgotten() {
+async fn frozen_primary_that_resumes_loses_no_session() {
     let Some(cluster) = Patroni::start().await else { return };
     let load = Load::on(&cluster).await;
     let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
 
     cluster.nodes[primary].freeze(true);
     load.goes_on(100).await;
-    assert!(cluster.nodes[standby].is("primary").await, "{}", cluster.nodes[standby].log());
+    cluster.assert_primary(standby).await;
 
-    // For a moment there are two that take themselves for the primary.
+    // For a moment two nodes take themselves for the primary.
     cluster.nodes[primary].freeze(false);
-    wait_until("it has noticed", async || !cluster.nodes[primary].is("primary").await).await;
-    wait_until("it is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
+    wait_until("the old primary is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
+    cluster.assert_primary(standby).await;
     load.goes_on(100).await;
     load.everything_is_there("primary frozen").await;
 }
 
+/// Patroni reads who leads, asks Postgres something, and renews its lock. Here the lock goes to the other node between the first
+/// step and the last, so a renewal that does not compare would take it back, and drop everything that was written meanwhile.
 #[tokio::test]
-async fn what_was_written_while_the_standby_was_away_waits_for_the_primary_to_come_back() {
+async fn hung_postgres_that_resumes_loses_no_session() {
+    let Some(cluster) = Patroni::start().await else { return };
+    let load = Load::on(&cluster).await;
+    let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
+
+    cluster.nodes[primary].freeze_postgres(true);
+    load.goes_on(100).await;
+    cluster.assert_primary(standby).await;
+
+    cluster.nodes[primary].freeze_postgres(false);
+    wait_until("the old primary is the standby", async || cluster.nodes[primary].is("synchronous").await).await;
+    cluster.assert_primary(standby).await;
+    load.goes_on(100).await;
+    load.everything_is_there("Postgres of the primary hung").await;
+}
+
+#[tokio::test]
+async fn standby_that_was_away_is_not_promoted() {
     let Some(mut cluster) = Patroni::start().await else { return };
     let load = Load::on(&cluster).await;
     let (primary, standby) = (cluster.primary().await.unwrap(), cluster.standby().await.unwrap());
@@ -67,18 +85,18 @@ async fn what_was_written_while_the_standby_was_away_waits_for_the_primary_to_co
     load.goes_on(100).await;
     cluster.nodes[primary].kill().await;
 
-    // It has not everything that was answered, so it must not take over.
+    // The standby lacks acknowledged commits, so it must not take over.
     cluster.nodes[standby].start_again();
     wait_until("it runs, and nobody leads", async || cluster.nodes[standby].runs_without_leader().await).await;
 
     cluster.nodes[primary].start_again();
     load.goes_on(100).await;
-    assert!(cluster.nodes[primary].is("primary").await, "{}", cluster.nodes[primary].log());
+    cluster.assert_primary(primary).await;
     load.everything_is_there("standby away, primary restarted").await;
 }
 
 #[tokio::test]
-async fn a_primary_that_was_replaced_says_of_nobody_that_he_is_signed_out() {
+async fn stale_primary_signs_nobody_out() {
     let cluster = own_cluster(&["synchronous_commit=on"]).await;
     let server = ServerProcess::ready(&cluster.default_url(), &[]).await;
     let (known, newer) =

@@ -60,7 +60,7 @@ pub async fn end(
 /// Whether something ended. That there was nothing to end is made sure of, before anybody is told that it has ended.
 async fn is_ended(client: &impl Statements, ended: &[Uuid]) -> Result<bool, Error> {
     if ended.is_empty() {
-        turns::attest(client).await?;
+        turns::confirm_primary(client).await?;
     }
     Ok(!ended.is_empty())
 }

@@ -13,7 +13,7 @@ use crate::domain::refresh_token::{RefreshToken, SecretHash, Successors};
 use crate::domain::session::{EndedBy, Ending, LiveSession, Sender, SessionPolicy};
 use crate::store::batch::Batcher;
 use crate::store::single_flight::SingleFlight;
-use crate::store::{Connection, Error, Statements, Store, query_opt, turns, users};
+use crate::store::{Connection, Error, Statements, Store, query_opt, users};
 use crate::telemetry::chain;
 
 /// A genuine refresh token as a client presents it.
@@ -48,7 +48,7 @@ pub enum Refreshed {
     Ended(Ending),
     /// The session is past its idle or absolute end.
     Expired,
-    /// The token is newer than its session's row: the database was restored from a backup.
+    /// The token is newer than its session's row: the database was restored, or failed over without synchronous replication.
     Ahead,
     /// No session has such a token.
     Unknown,
@@ -98,8 +98,8 @@ pub(in crate::store) struct Refreshes {
     batcher: Batcher<BatchedRefresh, Refreshed>,
 }
 
-/// Decides a presented token's verdict and acts on it, in one statement and one round trip. Only a missing session takes a second
-/// statement, and a row that another transaction has locked.
+/// Decides a presented token's verdict and acts on it, in one statement and one round trip. Only a row that another transaction has
+/// locked takes a second statement.
 ///
 /// # Errors
 /// [`Error`]; whether the rotation took place is then unknown, and a retry within the grace window finds out.
@@ -167,11 +167,8 @@ async fn refresh_one(
         ],
     )
     .await?;
-    let Some(row) = row else {
-        turns::attest(client).await?;
-        return Ok(Some(Refreshed::Unknown));
-    };
-    refreshed(&row)
+    // The function locks a row of another table where there is no session, for the same reason.
+    row.map_or(Ok(Some(Refreshed::Unknown)), |row| refreshed(&row))
 }
 
 fn refreshed(row: &Row) -> Result<Option<Refreshed>, Error> {

@@ -54,6 +54,7 @@ impl Patroni {
             "ETCD_INITIAL_CLUSTER" => format!("etcd1={peer}"),
             "ETCD_INITIAL_CLUSTER_TOKEN" => "test".to_owned(),
             "ETCD_INITIAL_CLUSTER_STATE" => "new".to_owned(),
+            "ETCD_ENABLE_V2" => "true".to_owned(),
             other => panic!("nobody knows what would be in {other}"),
         });
         let mut etcd = machine.with(&etcd, &[], variables);
@@ -92,6 +93,18 @@ impl Patroni {
         None
     }
 
+    /// Fails unless this node is the primary.
+    pub(crate) async fn assert_primary(&self, node: usize) {
+        let [one, other] = &self.nodes;
+        assert!(
+            self.nodes[node].is("primary").await,
+            "{} does not lead\n{}\n{}",
+            self.nodes[node].name,
+            one.log(),
+            other.log()
+        );
+    }
+
     /// Makes the standby the primary, as an operator does before work on a machine.
     pub(crate) async fn switch_over(&self) {
         let (patronictl, machine) = (find_program(&["patronictl"], &[]).unwrap(), &self.nodes[0].machine);
@@ -111,7 +124,7 @@ impl Node {
         let postgres = server_programs().program("");
         let variables = filled_in("patroni.env", |variable| match variable {
             "PATRONI_NAME" => name.to_owned(),
-            "PATRONI_ETCD3_HOSTS" => format!("127.0.0.1:{etcd}"),
+            "PATRONI_ETCD_HOSTS" => format!("127.0.0.1:{etcd}"),
             "PATRONI_POSTGRESQL_LISTEN" | "PATRONI_POSTGRESQL_CONNECT_ADDRESS" => format!("127.0.0.1:{port}"),
             "PATRONI_POSTGRESQL_DATA_DIR" => machine.path("data"),
             "PATRONI_POSTGRESQL_BIN_DIR" => postgres.display().to_string(),
@@ -159,14 +172,18 @@ impl Node {
 
     /// Ends every process of it at once, as if its machine had lost power.
     pub(crate) async fn kill(&self) {
-        wait_until("every process is gone", async || self.machine.signal(Signal::KILL) == 0).await;
+        wait_until("every process is gone", async || self.machine.signal(Signal::KILL, |_| true) == 0).await;
     }
 
-    /// Stops every process of it where it stands, or lets all go on.
+    /// Stops every process of the machine where it stands, or resumes all.
     pub(crate) fn freeze(&self, frozen: bool) {
-        let signal = if frozen { Signal::STOP } else { Signal::CONT };
-        // Twice: a process may be born meanwhile.
-        (0..2).for_each(|_| _ = self.machine.signal(signal));
+        self.machine.freeze(frozen, |_| true);
+    }
+
+    /// The same for Postgres alone, as a disk that hangs does. Patroni then waits inside its loop for an answer of Postgres.
+    pub(crate) fn freeze_postgres(&self, frozen: bool) {
+        let postgres = server_programs().program("postgres").canonicalize().unwrap();
+        self.machine.freeze(frozen, |program| program == postgres);
     }
 
     /// Starts it again on its data.
@@ -176,8 +193,7 @@ impl Node {
 
     /// What its Patroni and its Postgres have said.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read_to_string(self.machine.folder.join("log")).unwrap_or_default();
-        format!("{}:\n{log}", self.name)
+        format!("{}:\n{}", self.name, self.machine.log())
     }
 }
 
@@ -245,22 +261,38 @@ impl Machine {
         self
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
     fn start(&mut self) {
         self.watch.as_mut().unwrap().stdin.as_mut().unwrap().write_all(b"start\n").unwrap();
     }
 
-    /// Signals all that work here; says how many they were.
-    fn signal(&self, signal: Signal) -> usize {
-        let works_here =
-            |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(&self.folder));
+    /// Stops or resumes the processes of these programs.
+    fn freeze(&self, frozen: bool, is_meant: impl Fn(&Path) -> bool) {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        // Twice: a process may be born meanwhile.
+        (0..2).for_each(|_| _ = self.signal(signal, &is_meant));
+    }
+
+    /// Signals the processes of these programs that work here, and returns their number.
+    fn signal(&self, signal: Signal, is_meant: impl Fn(&Path) -> bool) -> usize {
+        let link = |pid: &i32, name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
+        let works_here = |pid: &i32| link(pid, "cwd").is_ok_and(|folder| folder.starts_with(&self.folder));
+        let is_meant = |pid: &i32| link(pid, "exe").is_ok_and(|program| is_meant(&program));
         let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let here = entries.filter_map(|name| name.parse().ok()).filter(works_here).filter_map(Pid::from_raw);
-        here.filter(|pid| kill_process(*pid, signal).is_ok()).count()
+        let here = entries.filter_map(|name| name.parse().ok()).filter(works_here).filter(is_meant);
+        here.filter_map(Pid::from_raw).filter(|pid| kill_process(*pid, signal).is_ok()).count()
     }
 }
 
 impl Drop for Machine {
+    #[expect(clippy::print_stderr, reason = "the folder goes, and with it the reason why a test failed")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}:\n{}", self.folder.display(), self.log());
+        }
         if let Some(mut watch) = self.watch.take() {
             drop(watch.stdin.take());
             drop(watch.wait());
