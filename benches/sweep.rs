@@ -205,6 +205,8 @@ impl Server {
             ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
             ("CLAVIGER__PASSWORD__BCRYPT_COST", "4"),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
+            // Every refresh rotates.
+            ("CLAVIGER__REFRESH_TOKEN__GRACE", "0s"),
         ];
         let environment: BTreeMap<_, _> = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let settings = config::load(None, &environment, &BTreeMap::new()).unwrap().settings;

@@ -15,11 +15,13 @@ use crate::{free_port, wait_until};
 
 /// The same for all, so that all understand each other's tokens. Cheap hashes, as hashing is not what is looked at; no
 /// limits on tries and many sessions for one account, as clients here sign in more often than people do.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("JWT_SECRET", "fWq3kPz7RtYx1VbN5mLc9HsD2gJ8aKeU4oXi6TvB0nE"),
     ("REFRESH_SECRET", "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5EtN1k"),
     ("RUST_LOG", "warn"),
     ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
+    // Every refresh rotates.
+    ("CLAVIGER__REFRESH_TOKEN__GRACE", "0s"),
     ("CLAVIGER__PASSWORD__BCRYPT_COST", "4"),
     ("CLAVIGER__THROTTLE__ENABLED", "false"),
     ("CLAVIGER__SESSIONS__MAX_PER_USER", "1000"),

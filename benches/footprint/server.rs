@@ -34,6 +34,8 @@ impl Server {
             .env("CLAVIGER__SERVER__HOST", "127.0.0.1")
             .env("CLAVIGER__THROTTLE__ENABLED", "false")
             .env("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")
+            // Every refresh rotates.
+            .env("CLAVIGER__REFRESH_TOKEN__GRACE", "0s")
             .env("CLAVIGER__PASSWORD__BCRYPT_COST", bcrypt_cost.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

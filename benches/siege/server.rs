@@ -152,6 +152,8 @@ fn serve(database_url: &str, mails: &str, throttling: bool) -> Child {
         ("REFRESH_SECRET", "Zr8uYw2QmXc6TnV4bKp0LsJ7hGf3DdAe9RiOx5EtN1k"),
         ("PORT", "0"),
         ("CLAVIGER__SERVER__HOST", "127.0.0.1"),
+        // Every refresh rotates.
+        ("CLAVIGER__REFRESH_TOKEN__GRACE", "0s"),
         ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
         ("CLAVIGER__THROTTLE__ENABLED", &throttling),
         ("SMTP_URL", mails),

@@ -107,6 +107,8 @@ impl Server {
             ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1/32"),
             ("CLAVIGER__PASSWORD__BCRYPT_COST", &cost),
             ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s"),
+            // Every refresh rotates.
+            ("CLAVIGER__REFRESH_TOKEN__GRACE", "0s"),
             // As many connections as pgbench has, and those that are not for requests.
             ("CLAVIGER__DATABASE__POOL_SIZE", "18"),
         ]);
