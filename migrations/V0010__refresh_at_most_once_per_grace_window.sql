@@ -177,9 +177,10 @@ begin
     p_now := clock_timestamp();
     p_idle_start := p_now - p_idle * interval '1 second';
     p_grace_start := case when p_grace > 0 then p_now - p_grace * interval '1 second' else 'infinity' end;
-    select s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at, s.expires_at, s.ended_at, s.ended_by,
-           coalesce(s.label, s.user_agent) as device, u.email, u.role, u.disabled_at, u.email_verified_at,
-           case when p_with_profile then u.profile end as profile
+    -- Casts, as a record's fields must keep their types for the life of a connection, also when a column changes its type.
+    select s.generation, s.secret_hash, s.rotated_at, s.rotation_key, s.created_at, s.expires_at, s.ended_at, s.ended_by::text,
+           coalesce(s.label, s.user_agent)::text as device, u.email::text, u.role::text, u.disabled_at, u.email_verified_at,
+           case when p_with_profile then u.profile end::jsonb as profile
       into p_row
       from sessions s join users u on u.id = s.user_id
       where s.user_id = p_user_id and s.id = p_session_id;
@@ -230,7 +231,7 @@ begin
     p_row.ended_by := 'disabled';
     p_row.ended_at := p_row.disabled_at;
   end if;
-  return query select p_verdict, p_user_id, p_session_id, p_row.email::text, p_row.role::text, p_row.profile::jsonb, p_row.created_at,
+  return query select p_verdict, p_user_id, p_session_id, p_row.email, p_row.role, p_row.profile, p_row.created_at,
                       p_row.secret_hash, p_now, least(p_row.expires_at, p_row.rotated_at + p_idle * interval '1 second'),
-                      p_row.ended_by::text, p_row.ended_at;
+                      p_row.ended_by, p_row.ended_at;
 end $$;

@@ -80,11 +80,14 @@ impl Load {
     }
 }
 
+/// Every refresh rotates.
+const STRICT: [(&str, &str); 1] = [("CLAVIGER__REFRESH_TOKEN__GRACE", "0s")];
+
 #[tokio::test]
 async fn a_backup_taken_under_load_has_every_account_and_the_sessions_of_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let database = TestDatabase::private().await;
-    let server = ServerProcess::ready(&database.url, &[]).await;
+    let server = ServerProcess::ready(&database.url, &STRICT).await;
     let register = async |name: &str| server.anonymous().register(&format!("{name}@example.com")).await;
     let (mut idle, mut ahead, mut behind) = (register("idle").await, register("ahead").await, register("behind").await);
     let (leaving, deleted) = (register("leaving").await, register("deleted").await);
@@ -111,7 +114,7 @@ async fn a_backup_taken_under_load_has_every_account_and_the_sessions_of_its_tim
     restored.make_anew().await;
     let variables = [("RESTORED_URL", &*restored.url)];
     run(documented("pg_restore"), folder.path(), &variables).await;
-    let server = ServerProcess::ready(&restored.url, &[]).await;
+    let server = ServerProcess::ready(&restored.url, &STRICT).await;
     let caller = server.anonymous();
     assert_eq!(restored.number("select count(*) from users").await, 11, "all but those that came later");
 

@@ -409,6 +409,7 @@ async fn the_page_says_why_it_was_signed_out() {
         refresh().await;
         wait_until("it is refreshed", async || console.generation().await == generation).await;
         console.until("that is said", "$('#token output').textContent && $('#refresh').ariaBusy === 'false'").await;
+        console.app.database.close_grace_windows().await;
     }
     console.app.anonymous().refresh(&stolen).await.assert_problem(401, "refresh_token_replayed");
     refresh().await;
