@@ -87,11 +87,11 @@ fn every_kind_of_event_and_every_code_of_a_field_is_documented() {
 #[test]
 fn every_promise_names_tests_that_exist() {
     let lifecycle = read("docs/token-lifecycle.md");
-    let tests = ["rotation", "races", "forgery", "clock", "api/login", "api/sessions"]
+    let tests = ["rotation", "races", "histories", "forgery", "clock", "api/login", "api/sessions"]
         .map(|name| read(&format!("tests/it/{name}.rs")))
         .concat();
     let promises: Vec<&str> = lifecycle.lines().filter(|line| line.starts_with("| P")).collect();
-    assert_eq!(promises.len(), 13);
+    assert_eq!(promises.len(), 14);
     for promise in promises {
         let shown_by = promise.trim_end_matches(" |").rsplit("| ").next().unwrap();
         let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();

@@ -366,31 +366,31 @@ async fn play_all(grace: u64, share: usize, play: impl AsyncFn(History, usize) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_reply_in_a_random_history_is_the_models() {
+async fn p5_every_reply_in_a_random_history_is_the_models() {
     let (steps, histories) = play_all(GRACE, 3, play_anything).await;
     println!("{steps} steps in {histories} histories, 0 violations");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_reply_in_a_random_history_without_grace_is_the_models() {
+async fn p4_every_reply_in_a_random_history_without_grace_is_the_models() {
     let (steps, histories) = play_all(0, 6, play_anything).await;
     println!("{steps} steps in {histories} histories, 0 violations");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tabs_that_share_a_cookie_are_never_signed_out() {
+async fn p0_tabs_that_share_a_cookie_are_never_signed_out() {
     let (steps, histories) = play_all(GRACE, 4, play_tabs).await;
     println!("{steps} steps in {histories} histories of tabs, nobody signed out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn phone_with_keys_is_never_signed_out() {
+async fn p4b_phone_with_keys_is_never_signed_out() {
     let (steps, histories) = play_all(GRACE, 6, play_phone).await;
     println!("{steps} steps in {histories} histories of phones, nobody signed out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thief_outside_the_window_is_always_noticed() {
+async fn p0_thief_outside_the_window_is_always_noticed() {
     let (steps, histories) = play_all(GRACE, 12, play_thief).await;
     println!("{steps} steps in {histories} histories of thieves, each noticed");
 }
