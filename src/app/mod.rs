@@ -19,10 +19,11 @@ use crate::auth::sweep::Sweep;
 use crate::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
 use crate::config::Settings;
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
+use crate::domain::origin::AllowedOrigin;
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
 use crate::figures::Figures;
-use crate::http::browser::Browsers;
+use crate::http::browser::{Browsers, RefreshCookie};
 use crate::http::client_address::Proxies;
 use crate::http::connections::{self, Connections};
 use crate::http::{self, Measures, ShuttingDown, Surroundings};
@@ -118,7 +119,11 @@ impl App {
         let public_url = settings.server.public_url.unwrap_or_default();
         let outside = web::Data::new(Surroundings {
             proxies: Proxies::new(settings.server.trusted_proxies, settings.server.forwarded_header),
-            browsers: Browsers { allowed_origins: settings.allowed_origins, secure_cookie: settings.secure_cookie },
+            browsers: Browsers {
+                allowed_origins: settings.allowed_origins,
+                own_origin: AllowedOrigin::parse(public_url.trim_end_matches('/')).ok(),
+                cookie: RefreshCookie::new(&settings.cookie_name, settings.secure_cookie),
+            },
             https: public_url.starts_with("https://"),
             shutting_down: shutting_down.clone(),
             measures: Measures::default(),

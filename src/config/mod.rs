@@ -25,6 +25,7 @@ pub use settings::{Database, Log, LogFormat, Maintenance, Passwords, Server, Set
 pub use traces::Traces;
 
 use crate::domain::access_token::AccessTokenPolicy;
+use crate::domain::cookie_name::CookieName;
 use crate::domain::origin::AllowedOrigin;
 use crate::domain::profile::ProfileSchema;
 use crate::domain::profile_claims::ProfileClaims;
@@ -107,6 +108,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
     let sweep_every = r.duration("sessions.sweep_every", Duration::ZERO..=DAY);
     let events_kept = read_events_kept(r);
     let (allowed_origins, secure_cookie) = read_browsers(r, server.public_url.as_deref());
+    let cookie_name = r.parsed("cookie.name", CookieName::parse);
     let profile_schema = read_profile_schema(r);
     let password = read_passwords(r);
     let throttling = r.boolean("throttle.enabled");
@@ -127,6 +129,7 @@ fn read(r: &mut Reader) -> Option<Settings> {
         sweep_every,
         events_kept,
         allowed_origins,
+        cookie_name: cookie_name?,
         secure_cookie,
         profile_schema,
         password,

@@ -118,6 +118,12 @@ impl Reader {
         Some(self.raw(key)).filter(|text| !text.is_empty())
     }
 
+    /// A text that is read by `parse`, which says the rule that a bad one breaks.
+    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let text = self.raw(key);
+        parse(&text).map_err(|rule| self.problem(key, &format!("{text:?} {rule}"))).ok()
+    }
+
     /// Texts from an array, or from one text with commas between them.
     fn list(&self, key: &str) -> Vec<String> {
         let item = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{Mail, PostgresUrl, Traces};
 use crate::domain::access_token::AccessTokenPolicy;
+use crate::domain::cookie_name::CookieName;
 use crate::domain::origin::AllowedOrigin;
 use crate::domain::profile::ProfileSchema;
 use crate::domain::secret::Secret;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub events_kept: Duration,
     /// Pages that may call with the cookie and read answers.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// The refresh cookie's name without prefix.
+    pub cookie_name: CookieName,
     /// Whether the cookie travels by HTTPS alone.
     pub secure_cookie: bool,
     /// What profiles may hold.

@@ -5,6 +5,7 @@
 pub mod access_token;
 pub mod client;
 pub mod client_token;
+pub mod cookie_name;
 pub mod email;
 pub mod event;
 pub mod field;

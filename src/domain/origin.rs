@@ -59,6 +59,22 @@ impl AllowedOrigin {
         }
     }
 
+    /// Whether a page of `origin` is on another site for certain (RFC 6265bis section 5.2, without the scheme).
+    ///
+    /// Public suffixes are not looked up. Names that share their last two labels may be one site, and so may a name and
+    /// its parent; no site is wider than that.
+    #[must_use]
+    pub fn is_on_other_site(&self, origin: &str) -> bool {
+        let Some((_, other)) = origin.split_once("://") else { return false };
+        let (own, _) = split_port(&self.host);
+        let (other, _) = split_port(other);
+        let is_below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
+        if own == other || is_below(own, other) || is_below(other, own) {
+            return false;
+        }
+        widest_site(own).is_none_or(|site| widest_site(other) != Some(site))
+    }
+
     /// Whether what it exchanges with us can be read and changed on the way: plain HTTP to another machine.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
@@ -67,7 +83,19 @@ impl AllowedOrigin {
     }
 }
 
-fn split_port(host: &str) -> (&str, Option<&str>) {
+/// The widest site that a name can belong to: its last two labels. None for an address and for a single label, which are
+/// sites of their own.
+fn widest_site(name: &str) -> Option<&str> {
+    if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return None;
+    }
+    let (front, _) = name.rsplit_once('.')?;
+    let start = front.rfind('.').map_or(0, |dot| dot + 1);
+    name.get(start..)
+}
+
+/// A host without its port, and the port.
+pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (host, None),
@@ -158,6 +186,31 @@ mod tests {
             "https://*.[::1]",
         ] {
             assert!(AllowedOrigin::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn page_is_on_another_site_only_where_no_public_suffix_can_make_it_one() {
+        for (service, page, other_site) in [
+            ("https://auth.example.com", "https://app.example.com", false),
+            ("https://auth.example.com", "http://example.com:8080", false),
+            ("https://example.com", "https://a.b.example.com", false),
+            ("https://auth.example.co.uk", "https://app.other.co.uk", false),
+            ("https://auth.example.com", "https://app.example.net", true),
+            ("https://auth.example.com", "https://app.other.com", true),
+            ("https://auth.example.com", "https://com", false),
+            ("http://localhost:8080", "http://localhost:5173", false),
+            ("http://localhost:8080", "http://app.localhost:5173", false),
+            ("http://localhost:8080", "http://127.0.0.1:5173", true),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:5173", false),
+            ("http://127.0.0.1:8080", "http://127.0.0.2:5173", true),
+            ("http://127.0.0.1:8080", "http://10.0.0.1:5173", true),
+            ("http://[::1]:8080", "http://[::1]", false),
+            ("http://[::1]:8080", "http://[::2]", true),
+            ("http://intranet", "http://wiki", true),
+            ("https://auth.example.com", "null", false),
+        ] {
+            assert_eq!(AllowedOrigin::parse(service).unwrap().is_on_other_site(page), other_site, "{service} {page}");
         }
     }
 

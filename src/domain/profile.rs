@@ -82,6 +82,8 @@ impl ProfileSchema {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
+        // Editors on Windows write a byte order mark (RFC 8259 section 8.1).
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let schema: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
         // Patterns in linear time: what they are tried on comes from strangers.
         let options = jsonschema::options().with_pattern_options(PatternOptions::regex());

@@ -209,7 +209,7 @@ pub(super) async fn change_me(
     Ok(HttpResponse::Ok().json(UserBody::from(user)))
 }
 
-/// The account goes, and with it the browser's cookie.
+/// The account goes, and with it the browser's cookie, unless that is of another account.
 pub(super) async fn delete_me(
     state: State,
     outside: Outside,
@@ -219,8 +219,10 @@ pub(super) async fn delete_me(
 ) -> Result<HttpResponse, ApiError> {
     state.delete_me(&caller.0, body.0.password, &sender(&request)).await?;
     let mut answer = HttpResponse::NoContent();
-    if outside.browsers.refresh_token(&request).is_some() {
-        answer.cookie(outside.browsers.removal());
+    let cookie = &outside.browsers.cookie;
+    let (tokens, are_all) = state.recognize(cookie.values(&request));
+    if are_all && !tokens.is_empty() && tokens.iter().all(|token| token.user_id == caller.0.sub) {
+        answer.cookie(cookie.removal());
     }
     Ok(answer.finish())
 }

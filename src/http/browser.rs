@@ -1,18 +1,16 @@
-//! Browsers: the refresh token in a cookie, which pages may use it, and CORS.
+//! Browsers: which pages may use the refresh token's cookie, and CORS.
 
 use actix_cors::Cors;
 use actix_web::HttpRequest;
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName};
 use utoipa::ToSchema;
 
-use super::body;
+pub use super::cookie::RefreshCookie;
 use super::error::{ApiError, Code};
 use crate::auth;
 use crate::domain::field::FieldError;
-use crate::domain::origin::AllowedOrigin;
+use crate::domain::origin::{AllowedOrigin, split_port};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// How long browsers may remember what a preflight allowed.
@@ -23,8 +21,10 @@ const PREFLIGHT_SECONDS: usize = 600;
 pub struct Browsers {
     /// Pages that may call with the cookie and read answers.
     pub allowed_origins: Vec<AllowedOrigin>,
-    /// Whether the cookie travels by HTTPS alone.
-    pub secure_cookie: bool,
+    /// The origin of the service itself, where it is known.
+    pub own_origin: Option<AllowedOrigin>,
+    /// Where a browser keeps its refresh token.
+    pub cookie: RefreshCookie,
 }
 
 /// How a client keeps its refresh token.
@@ -38,12 +38,16 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// What a request for tokens asks for. A page that may not use the cookie may not set it either: it could sign its
-    /// visitor in to an account of its own.
+    /// What a request for tokens asks for; its body is JSON. A page that may not use the cookie may not set it either: it
+    /// could sign its visitor in to an account of its own.
     pub(super) fn asked_for(name: Option<&str>, browsers: &Browsers, request: &HttpRequest) -> Result<Self, ApiError> {
         match name {
             None | Some("body") => Ok(Self::Body),
-            Some("cookie") => browsers.guard(request).map(|()| Self::Cookie),
+            Some("cookie") => {
+                browsers.check_origin(request)?;
+                browsers.check_site(request)?;
+                Ok(Self::Cookie)
+            }
             Some(_) => {
                 let problem = FieldError::new("token_transport", "unknown_value", "must be body or cookie");
                 Err(auth::Error::InvalidFields(vec![problem]).into())
@@ -52,54 +56,84 @@ impl Transport {
     }
 }
 
+/// Why a page may not use the cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    OtherOrigin,
+    NoOrigin,
+    SeveralOrigins,
+    Contradiction,
+    NotJson,
+    OtherSite,
+}
+
+impl Refusal {
+    pub(super) fn detail(self) -> &'static str {
+        match self {
+            Self::OtherOrigin => {
+                "The Origin is not in cors.allowed_origins, and is not that of server.public_url: its pages may not use \
+                 the cookie here"
+            }
+            Self::NoOrigin => {
+                "There is no Origin header and no Sec-Fetch-Site: same-origin, one of which must show the page"
+            }
+            Self::SeveralOrigins => "There are several Origin headers, so none is believed",
+            Self::Contradiction => {
+                "Sec-Fetch-Site says same-origin, but the Origin is of another host: name it in cors.allowed_origins or \
+                 server.public_url"
+            }
+            Self::NotJson => "The body is not JSON: with the cookie it must be application/json, or empty",
+            Self::OtherSite => {
+                "The page is on another site than the service, where browsers do not keep a cookie with SameSite=Strict: \
+                 serve both under one domain, or use token_transport body"
+            }
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::with_detail(Code::OriginNotAllowed, refusal.detail())
+    }
+}
+
 impl Browsers {
-    /// The cookie for a refresh token that lives for some seconds.
-    pub(super) fn cookie(&self, refresh_token: String, seconds: i64) -> Cookie<'static> {
-        Cookie::build(self.cookie_name(), refresh_token)
-            .path("/")
-            .http_only(true)
-            .secure(self.secure_cookie)
-            .same_site(SameSite::Strict)
-            .max_age(Duration::seconds(seconds))
-            .finish()
-    }
-
-    /// What makes a browser forget it.
-    pub(super) fn removal(&self) -> Cookie<'static> {
-        self.cookie(String::new(), 0)
-    }
-
-    /// The refresh token in the request's cookie.
-    ///
-    /// Names are compared byte for byte. A reader that decodes them, as the framework's does, takes `%5F_Host-…` for ours,
-    /// and browsers let a neighbour set that; and it forgets all cookies when one of them is not UTF-8.
-    pub(super) fn refresh_token(&self, request: &HttpRequest) -> Option<String> {
-        let lines = request.headers().get_all(header::COOKIE).map(HeaderValue::as_bytes);
-        let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
-        let value = pairs.find_map(|pair| pair.strip_prefix(self.cookie_name().as_bytes())?.strip_prefix(b"="))?;
-        Some(String::from_utf8_lossy(value).into_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// `__Host-`: set by this very host over HTTPS and for no other, whatever a neighbour under the same domain does.
-    fn cookie_name(&self) -> &'static str {
-        if self.secure_cookie { "__Host-refresh_token" } else { "refresh_token" }
-    }
-
-    /// Refuses a request that uses or asks for the cookie, unless it is JSON from a page that may: a form of another site
-    /// can be neither, and a script there cannot claim another origin.
-    pub(super) fn guard(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        // One of each: browsers send no more, and of two nobody knows which to believe.
-        let header = |name: HeaderName| {
-            let mut values = request.headers().get_all(name);
-            values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+    /// Refuses a request unless it comes from a page that may use the cookie. This is the defence against forged requests:
+    /// a form of another site, or a script there, cannot claim another origin.
+    pub(super) fn check_origin(&self, request: &HttpRequest) -> Result<(), Refusal> {
+        let is_same_origin = only(request, SEC_FETCH_SITE) == Some("same-origin");
+        let Some(first) = request.headers().get(header::ORIGIN) else {
+            return if is_same_origin { Ok(()) } else { Err(Refusal::NoOrigin) };
         };
-        let same_origin = header(SEC_FETCH_SITE) == Some("same-origin");
-        let permitted = same_origin || header(header::ORIGIN).is_some_and(|origin| self.allows(origin));
-        if permitted && body::is_json(request) { Ok(()) } else { Err(ApiError::of(Code::OriginNotAllowed)) }
+        // Browsers send one, and of two nobody knows which to believe.
+        if request.headers().get_all(header::ORIGIN).count() > 1 {
+            return Err(Refusal::SeveralOrigins);
+        }
+        match first.to_str() {
+            Ok(origin) if self.allows(origin) => Ok(()),
+            Ok(origin) if is_same_origin && is_of_host(origin, request) => Ok(()),
+            Ok(_) | Err(_) if is_same_origin => Err(Refusal::Contradiction),
+            Ok(_) | Err(_) => Err(Refusal::OtherOrigin),
+        }
+    }
+
+    /// Refuses a request whose answer sets the cookie, if the browser would not keep it. Browsers say what site a page is
+    /// of; for those that do not, the origins are compared.
+    pub(super) fn check_site(&self, request: &HttpRequest) -> Result<(), Refusal> {
+        if self.is_on_other_site(request) { Err(Refusal::OtherSite) } else { Ok(()) }
+    }
+
+    /// Whether the request comes from a page of another site for certain.
+    pub(super) fn is_on_other_site(&self, request: &HttpRequest) -> bool {
+        if let Some(site) = only(request, SEC_FETCH_SITE) {
+            return site == "cross-site";
+        }
+        let origin = only(request, header::ORIGIN);
+        self.own_origin.as_ref().zip(origin).is_some_and(|(own, origin)| own.is_on_other_site(origin))
     }
 
     fn allows(&self, origin: &str) -> bool {
-        self.allowed_origins.iter().any(|allowed| allowed.matches(origin))
+        self.allowed_origins.iter().chain(&self.own_origin).any(|allowed| allowed.matches(origin))
     }
 
     /// The answers to preflights, and the headers that let allowed pages read answers, errors among them.
@@ -118,4 +152,18 @@ impl Browsers {
             .supports_credentials()
             .max_age(PREFLIGHT_SECONDS)
     }
+}
+
+/// The value of a header that is there once.
+fn only(request: &HttpRequest, name: HeaderName) -> Option<&str> {
+    let mut values = request.headers().get_all(name);
+    values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+}
+
+/// Whether an origin has the host that the request names. Ports are left out: proxies drop them, and a browser that says
+/// same-origin has compared them.
+fn is_of_host(origin: &str, request: &HttpRequest) -> bool {
+    let host = only(request, header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let (Some((_, page)), Some(host)) = (origin.split_once("://"), host) else { return false };
+    split_port(page).0.eq_ignore_ascii_case(split_port(host).0)
 }

@@ -231,9 +231,10 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::domain::cookie_name::CookieName;
     use crate::figures::Figures;
     use crate::http::Measures;
-    use crate::http::browser::Browsers;
+    use crate::http::browser::{Browsers, RefreshCookie};
     use crate::http::client_address::Proxies;
 
     #[derive(Clone, Default)]
@@ -260,7 +261,11 @@ mod tests {
         measures.enter_figures(&mut figures);
         let outside = web::Data::new(Surroundings {
             proxies: Proxies::new(Vec::new(), "x-forwarded-for"),
-            browsers: Browsers { allowed_origins: Vec::new(), secure_cookie: true },
+            browsers: Browsers {
+                allowed_origins: Vec::new(),
+                own_origin: None,
+                cookie: RefreshCookie::new(&CookieName::parse("refresh_token").unwrap(), true),
+            },
             https: false,
             shutting_down: ShuttingDown::default(),
             measures,

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::State;
-use super::bearer::{Caller, CurrentUser};
+use super::bearer::{Caller, CheckedUser};
 use super::error::{ApiError, Code};
 use crate::auth::{self, RevocationList};
 use crate::domain::field::FieldError;
@@ -19,7 +19,7 @@ use crate::domain::place::Place;
 use crate::domain::revocation::{Revocation, Subject};
 
 /// Says whose request it is in headers, for nginx's `auth_request` and its like.
-pub(super) async fn check(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
+pub(super) async fn check(state: State, caller: CheckedUser) -> Result<HttpResponse, ApiError> {
     let claims = caller.0;
     state.into_inner().check(&claims).await?;
     let mut answer = HttpResponse::NoContent();

@@ -12,6 +12,7 @@ pub mod client_address;
 mod code;
 pub mod connections;
 mod console;
+mod cookie;
 mod docs;
 pub mod error;
 mod events;
@@ -22,6 +23,7 @@ mod health;
 mod measures;
 pub mod openapi;
 mod part;
+mod presented;
 mod sessions;
 mod token;
 mod traced;
@@ -59,7 +61,7 @@ fn paths() -> Vec<Path> {
             .get(accounts::me, words::accounts::me)
             .patch(accounts::change_me, words::accounts::change_me)
             .delete(accounts::delete_me, words::accounts::delete_me),
-        at("/api/auth/me/export").get(accounts::export_me, words::accounts::export_me),
+        at("/api/auth/me/export").post(accounts::export_me, words::accounts::export_me),
         at("/api/auth/password").post(accounts::change_password, words::accounts::change_password),
         at("/api/auth/password-reset").post(verifications::request_reset, words::mail::request_reset),
         at("/api/auth/password-reset/confirm").post(verifications::reset, words::mail::reset),

@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use super::bearer::CurrentUser;
 use super::body::Body;
 use super::browser::{Browsers, Transport};
 use super::error::{ApiError, Code};
+use super::presented::{Cookies, Presented, RefreshTokenRequest};
 use super::{Outside, State, sender};
 use crate::auth::{Login, Refresh, SignedIn, Tokens};
 use crate::domain::session::ListedSession;
@@ -36,60 +36,6 @@ pub(super) struct LoginRequest {
     /// One that the device still has, to show that it is no stranger; whatever it is worth.
     #[schema(example = json!(null))]
     refresh_token: Option<String>,
-}
-
-/// The body of `POST /api/auth/refresh` and `…/logout`.
-#[derive(Deserialize, ToSchema)]
-pub(super) struct RefreshTokenRequest {
-    /// Goes before one in the cookie.
-    #[schema(value_type = Option<String>, example = "rt1_…")]
-    refresh_token: Option<Value>,
-}
-
-/// What a request says about a refresh token.
-enum Presented {
-    /// Nothing, null, or an empty text.
-    Nothing,
-    /// Something of another type. It is a token that was never issued, and not a broken request: clients sign out on
-    /// exactly that answer.
-    NoText,
-    /// A text, whatever it is worth, and how it came.
-    Text(String, Transport),
-}
-
-impl Presented {
-    /// A token in the body goes before one in the cookie, which only some pages may use.
-    fn by(
-        request: &HttpRequest,
-        body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
-        browsers: &Browsers,
-    ) -> Result<Self, actix_web::Error> {
-        let in_body = Self::in_body(body);
-        match browsers.refresh_token(request) {
-            Some(cookie) if !matches!(in_body, Ok(Self::Text(..))) => {
-                browsers.guard(request)?;
-                in_body.map(|_no_token| Self::Text(cookie, Transport::Cookie))
-            }
-            Some(_) | None => in_body,
-        }
-    }
-
-    /// A body that cannot be read holds no token that was ever issued either.
-    fn in_body(body: Result<Body<RefreshTokenRequest>, actix_web::Error>) -> Result<Self, actix_web::Error> {
-        let refresh_token = match body {
-            Ok(body) => body.0.refresh_token,
-            Err(error) => match error.as_error::<ApiError>().map(ApiError::code) {
-                Some(Code::MalformedRequest | Code::BodyTooLarge) => return Ok(Self::NoText),
-                _ => return Err(error),
-            },
-        };
-        Ok(match refresh_token {
-            None | Some(Value::Null) => Self::Nothing,
-            Some(Value::String(text)) if text.is_empty() => Self::Nothing,
-            Some(Value::String(text)) => Self::Text(text, Transport::Body),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Self::NoText,
-        })
-    }
 }
 
 /// The body of `POST /api/auth/logout-all`.
@@ -160,7 +106,7 @@ fn hand_over(
     let refresh_token = match transport {
         Transport::Body => Some(refresh_token.into_string()),
         Transport::Cookie => {
-            answer.cookie(browsers.cookie(refresh_token.into_string(), refresh_expires_in));
+            answer.cookie(browsers.cookie.with(refresh_token.into_string(), refresh_expires_in));
             None
         }
     };
@@ -184,7 +130,10 @@ pub(super) async fn login(
     let LoginRequest { email, password, label, token_transport, refresh_token } = body.0;
     let transport = Transport::asked_for(token_transport.as_deref(), &outside.browsers, &request)?;
     // A cookie says no more here than that the browser was signed in, so any page's will do.
-    let refresh_token = refresh_token.or_else(|| outside.browsers.refresh_token(&request));
+    let refresh_token = refresh_token.or_else(|| {
+        let (tokens, _) = state.recognize(outside.browsers.cookie.values(&request));
+        tokens.into_iter().next().map(|token| token.text)
+    });
     let login = Login { email, password, label, refresh_token };
     let signed_in = state.login(login, &sender(&request)).await.map_err(ApiError::from);
     outside.measures.login(signed_in.as_ref().err());
@@ -200,21 +149,47 @@ pub(super) async fn refresh(
     body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let browsers = &outside.browsers;
-    let (refresh_token, transport) = match Presented::by(&request, body, browsers)? {
+    let presented = Presented::by(&request, body, browsers, &state)?;
+    let (sender, idempotency_key) = (sender(&request), idempotency_key(&request)?);
+    let rotate = async |refresh_token: &str| {
+        state.refresh(Refresh { refresh_token, idempotency_key }, &sender).await.map_err(ApiError::from)
+    };
+    let (tokens, transport) = match presented {
+        Presented::Nothing if browsers.is_on_other_site(&request) => {
+            return Err(ApiError::with_detail(Code::RefreshTokenMissing, COOKIE_KEPT_BACK).into());
+        }
         Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing).into()),
         Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid).into()),
-        Presented::Text(text, transport) => (text, transport),
+        Presented::Body(text) | Presented::Foreign(text) => (rotate(&text).await?, Transport::Body),
+        Presented::Cookies(cookies) => {
+            browsers.check_site(&request).map_err(ApiError::from)?;
+            (rotate_first(cookies, rotate, browsers).await?, Transport::Cookie)
+        }
     };
-    let refresh = Refresh { refresh_token: &refresh_token, idempotency_key: idempotency_key(&request)? };
-    let tokens = state.refresh(refresh, &sender(&request)).await.map_err(|error| {
-        let error = ApiError::from(error);
-        // A cookie that opens nothing any more would only be refused again and again.
-        let is_spent = transport == Transport::Cookie && error.code().means_signed_out();
-        if is_spent { error.with_cookie(browsers.removal()) } else { error }
-    })?;
     let mut answer = HttpResponse::Ok();
     let tokens = hand_over(tokens, &mut answer, transport, browsers);
     Ok(answer.json(tokens))
+}
+
+const COOKIE_KEPT_BACK: &str = "There is no refresh token: the page is on another site than the service, where browsers do \
+                                not send a cookie with SameSite=Strict";
+
+/// New tokens for the first cookie whose session is alive.
+async fn rotate_first(
+    cookies: Cookies,
+    rotate: impl AsyncFn(&str) -> Result<Tokens, ApiError>,
+    browsers: &Browsers,
+) -> Result<Tokens, ApiError> {
+    let mut signed_out = None;
+    for token in cookies.tokens {
+        match rotate(&token.text).await {
+            Err(error) if error.code().means_signed_out() => signed_out = signed_out.or(Some(error)),
+            outcome => return outcome,
+        }
+    }
+    let error = signed_out.unwrap_or_else(|| ApiError::of(Code::RefreshTokenMissing));
+    // A cookie that opens nothing any more would only be refused again and again.
+    Err(if cookies.are_all { error.with_cookie(browsers.cookie.removal()) } else { error })
 }
 
 /// The `Idempotency-Key` header, whose bytes mean nothing to us; an empty one is none.
@@ -230,6 +205,8 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<&[u8]>, ApiError> {
 }
 
 /// A refresh token decides; without one, a bearer ends its own session. Whoever has neither is signed out already.
+///
+/// All sessions of the browser's cookies end: one that were left would sign the user in again.
 pub(super) async fn logout(
     state: State,
     outside: Outside,
@@ -237,19 +214,28 @@ pub(super) async fn logout(
     caller: Result<CurrentUser, actix_web::Error>,
     body: Result<Body<RefreshTokenRequest>, actix_web::Error>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let sender = sender(&request);
+    let (sender, browsers) = (sender(&request), &outside.browsers);
     let mut answer = HttpResponse::NoContent();
-    let ended = match (Presented::by(&request, body, &outside.browsers)?, caller) {
-        (Presented::Text(token, transport), _) => {
-            if transport == Transport::Cookie {
-                answer.cookie(outside.browsers.removal());
+    match (Presented::by(&request, body, browsers, &state)?, caller) {
+        (Presented::Body(token), _) => state.logout(&token, &sender).await.map_err(ApiError::from)?,
+        (Presented::Cookies(Cookies { tokens, are_all }), _) => {
+            for token in tokens {
+                state.logout(&token.text, &sender).await.map_err(ApiError::from)?;
             }
-            state.logout(&token, &sender).await
+            if are_all {
+                answer.cookie(browsers.cookie.removal());
+            }
         }
-        (Presented::NoText | Presented::Nothing, Ok(caller)) => state.logout_bearer(&caller.0, &sender).await,
-        (Presented::NoText | Presented::Nothing, Err(_)) => Ok(()),
-    };
-    ended.map_err(ApiError::from)?;
+        (Presented::Nothing | Presented::NoText | Presented::Foreign(_), Ok(caller)) => {
+            state.logout_bearer(&caller.0, &sender).await.map_err(ApiError::from)?;
+        }
+        (Presented::Nothing | Presented::NoText | Presented::Foreign(_), Err(error)) => {
+            // Of several bearers nobody knows which session is meant. Without a good one the caller is signed out.
+            if error.as_error::<ApiError>().is_some_and(|error| error.code() == Code::MalformedRequest) {
+                return Err(error);
+            }
+        }
+    }
     Ok(answer.finish())
 }
 

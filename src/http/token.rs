@@ -4,13 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderValue, PRAGMA};
+use actix_web::http::header::{HeaderValue, PRAGMA};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::bearer::authorization;
 use super::error::{ApiError, Code};
 use super::{State, body, sender};
 use crate::auth::{ClientLogin, ClientToken};
@@ -100,12 +101,11 @@ fn client_login(request: &HttpRequest, parameters: TokenRequest) -> Result<Clien
         Some(_) => return Err(ApiError::of(Code::UnsupportedGrantType)),
         None => return Err(invalid("grant_type is missing")),
     }
-    let mut headers = request.headers().get_all(AUTHORIZATION);
-    let (client_id, client_secret) = match (headers.next(), client_id, client_secret) {
+    let header = authorization(request).map_err(|_several| invalid("There are several Authorization headers that differ"))?;
+    let (client_id, client_secret) = match (header, client_id, client_secret) {
         (Some(_), _, Some(_)) => {
             return Err(invalid("Credentials must come in the header or in the body, not in both"));
         }
-        (Some(_), _, None) if headers.next().is_some() => return Err(invalid("There are two Authorization headers")),
         (Some(header), named, None) => {
             let (id, secret) = basic(header).ok_or(ApiError::of(Code::InvalidClient))?;
             if named.is_some_and(|named| named != id) {
@@ -121,8 +121,8 @@ fn client_login(request: &HttpRequest, parameters: TokenRequest) -> Result<Clien
 
 /// Id and secret of an `Authorization: Basic …` header: joined by a colon, after each was encoded as in a form (RFC 6749
 /// section 2.3.1).
-fn basic(header: &HeaderValue) -> Option<(String, String)> {
-    let (scheme, encoded) = header.to_str().ok()?.trim().split_once(' ')?;
+fn basic(header: &[u8]) -> Option<(String, String)> {
+    let (scheme, encoded) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     let encoded = scheme.eq_ignore_ascii_case("basic").then(|| encoded.trim())?;
     let pair = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
     let (id, secret) = pair.split_once(':')?;

@@ -2,6 +2,7 @@
 
 mod json;
 mod lines;
+mod protocol_errors;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -17,6 +18,7 @@ use crate::config::{Log, LogFormat};
 use crate::domain::event::Event;
 use crate::domain::session::Sender;
 pub use lines::gather;
+use protocol_errors::ProtocolErrors;
 
 /// Starts logging to standard error: for people on a terminal, one JSON object a line elsewhere. Does nothing when
 /// logging has been started before.
@@ -39,7 +41,7 @@ pub fn start(log: &Log) {
         lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
     };
     // For all there is, as there is but this: filters of one layer keep books of what they let through.
-    drop(tracing_subscriber::registry().with(lines).with(filter).with(harmless).try_init());
+    drop(tracing_subscriber::registry().with(lines).with(filter).with(harmless).with(ProtocolErrors).try_init());
 }
 
 /// Tells the log of a security event that the database has recorded.

@@ -23,7 +23,7 @@ export function openAccount(client, changed, leave) {
     return ended === 1 ? "Changed. One other session was ended." : `Changed. ${ended} other sessions were ended.`;
   });
   onSubmit("#export", async () => {
-    const copy = await client.call("GET", "/api/auth/me/export");
+    const copy = await client.call("POST", "/api/auth/me/export");
     const url = URL.createObjectURL(new Blob([JSON.stringify(copy, null, 2)], { type: "application/json" }));
     Object.assign(document.createElement("a"), { href: url, download: "claviger-export.json" }).click();
     URL.revokeObjectURL(url);

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::operation::Operation;
 use super::security;
-use crate::http::bearer::{Caller, CurrentUser};
+use crate::http::bearer::{Caller, CheckedUser, CurrentUser};
 use crate::http::body::Body;
 use crate::http::error::Code;
 use crate::http::token::TokenRequest;
@@ -34,8 +34,18 @@ impl Argument for HttpRequest {
 }
 
 const OF_BEARERS: [Code; 3] = [Code::AccessTokenMissing, Code::AccessTokenInvalid, Code::AccessTokenExpired];
+/// Several `Authorization` headers that differ.
+const OF_HEADERS: [Code; 1] = [Code::MalformedRequest];
 
 impl Argument for CurrentUser {
+    fn describe(operation: &mut Operation) {
+        operation.security = vec![json!({ security::USER: [] })];
+        operation.refuse(&OF_BEARERS);
+        operation.refuse(&OF_HEADERS);
+    }
+}
+
+impl Argument for CheckedUser {
     fn describe(operation: &mut Operation) {
         operation.security = vec![json!({ security::USER: [] })];
         operation.refuse(&OF_BEARERS);
@@ -46,6 +56,7 @@ impl Argument for CurrentUser {
 impl Argument for Caller {
     fn describe(operation: &mut Operation) {
         operation.refuse(&OF_BEARERS);
+        operation.refuse(&OF_HEADERS);
         operation.refuse(&[Code::InsufficientScope]);
     }
 }
@@ -78,7 +89,13 @@ impl<A: Argument> Argument for Result<A, actix_web::Error> {
 impl Argument for TokenRequest {
     fn describe(operation: &mut Operation) {
         operation.take_body::<Self>(&["application/x-www-form-urlencoded", "application/json"]);
-        operation.refuse(&[Code::InvalidRequest, Code::RequestTimeout, Code::BodyTooLarge]);
+        operation.refuse(&[
+            Code::InvalidRequest,
+            Code::RequestTimeout,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::MalformedRequest,
+        ]);
     }
 }
 

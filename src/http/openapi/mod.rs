@@ -20,10 +20,10 @@ use problems::Problems;
 use super::call::Path;
 
 const TOLD: &str = "\
-    Bodies are JSON in UTF-8, at most 16 KiB. Names are snake_case, times RFC 3339 in UTC, lengths of time whole seconds, ids \
+    Bodies are JSON in UTF-8, at most 16 KiB, not compressed; a byte order mark is ignored. Names are snake_case, times RFC 3339 in UTC, lengths of time whole seconds, ids \
     UUIDs. Unknown fields of a request are ignored, and answers may get new fields: clients are older or newer than servers.\n\n\
     Every error is `application/problem+json` (RFC 9457); decide by `code`. Any path that is not here is 404 `not_found`, any \
-    other method 405 `method_not_allowed` with `Allow`, whatever is called.\n\n\
+    other method 405 `method_not_allowed` with `Allow`, whatever is called. Two `Authorization` headers that differ are refused.\n\n\
     **Signed out** means only a 401 of a refresh with `refresh_token_invalid`, `session_expired`, `session_ended` or \
     `refresh_token_replayed`. After everything else keep the tokens and try again.\n\n\
     Pages of origins that the service allows can read answers (CORS, with credentials).";

@@ -37,9 +37,9 @@ pub(super) fn schemes() -> Value {
         },
         COOKIE: {
             "type": "apiKey", "in": "cookie", "name": "__Host-refresh_token",
-            "description": "The refresh token of a browser. A request that uses it must be JSON and come from a page that \
-                            `cors.allowed_origins` names, or from this service. Without `cookie.secure` its name is \
-                            `refresh_token`.",
+            "description": "The refresh token of a browser. A request that uses it comes from a page of this service or of an \
+                            origin in `cors.allowed_origins`; its body is JSON, or empty. The setting `cookie.name` names \
+                            it; without `cookie.secure` the prefix is left out.",
         },
     })
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::support::{Account, Answer, PASSWORD, TestApp, TestDatabase, disable, wait_until};
 
 async fn export(account: &Account) -> Answer {
-    account.call(Method::GET, "/api/auth/me/export", Value::Null).await
+    account.call(Method::POST, "/api/auth/me/export", Value::Null).await
 }
 
 async fn delete(account: &Account, password: &str) -> Answer {
@@ -64,7 +64,7 @@ async fn a_copy_is_for_a_live_session_and_not_for_the_asking_without_end() {
     let bob = app.register("bob@example.com").await;
     bob.logout().await;
     export(&bob).await.assert_problem(401, "access_token_invalid");
-    app.anonymous().get("/api/auth/me/export").await.assert_problem(401, "access_token_missing");
+    app.anonymous().post("/api/auth/me/export", json!({})).await.assert_problem(401, "access_token_missing");
 }
 
 #[tokio::test]

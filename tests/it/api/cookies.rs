@@ -5,32 +5,32 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
-const PAGE: &str = "https://app.example.com";
+pub(super) const PAGE: &str = "https://app.example.com";
 
-async fn start() -> TestApp {
+pub(super) async fn start() -> TestApp {
     TestApp::start_with(&[("CLAVIGER__CORS__ALLOWED_ORIGINS", "https://app.example.com,https://*.apps.example.com")])
         .await
 }
 
 /// The value that an answer sets the cookie to.
-fn cookie(answer: &Answer) -> String {
+pub(super) fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie");
     let value = set.strip_prefix("__Host-refresh_token=").unwrap_or_else(|| panic!("no cookie in {answer:?}"));
     value.split(';').next().unwrap().to_owned()
 }
 
-fn from_page(app: &TestApp, path: &str, cookie: &str) -> RequestBuilder {
+pub(super) fn from_page(app: &TestApp, path: &str, cookie: &str) -> RequestBuilder {
     let request = app.anonymous().request(Method::POST, path).header("origin", PAGE);
     request.header("cookie", format!("other=1; __Host-refresh_token={cookie}"))
 }
 
-async fn sign_in(app: &TestApp) -> Answer {
+pub(super) async fn sign_in(app: &TestApp) -> Answer {
     let request = app.anonymous().request(Method::POST, "/api/auth/register").header("origin", PAGE);
     let body = json!({"email": "ada@example.com", "password": PASSWORD, "token_transport": "cookie"});
     app.anonymous().send(request.json(&body)).await
 }
 
-async fn refresh(app: &TestApp, cookie: &str) -> Answer {
+pub(super) async fn refresh(app: &TestApp, cookie: &str) -> Answer {
     app.anonymous().send(from_page(app, "/api/auth/refresh", cookie).json(&json!({}))).await
 }
 
@@ -107,7 +107,6 @@ async fn a_page_that_is_not_allowed_can_do_nothing_with_the_cookie() {
         for path in ["/api/auth/refresh", "/api/auth/logout"] {
             let request = with(path, &[("origin", PAGE), ("content-type", media_type)]).body("{}");
             app.anonymous().send(request).await.assert_problem(403, "origin_not_allowed");
-            app.anonymous().send(with(path, &[("origin", PAGE)])).await.assert_problem(403, "origin_not_allowed");
         }
     }
     assert_eq!(app.database.number(state).await, 0);
@@ -178,16 +177,6 @@ async fn a_neighbours_cookies_neither_take_its_place_nor_hide_it() {
 }
 
 #[tokio::test]
-async fn of_two_origins_none_is_believed() {
-    let app = start().await;
-    let value = cookie(&sign_in(&app).await);
-    for origins in [[PAGE, "https://evil.example.com"], [PAGE, PAGE]] {
-        let request = from_page(&app, "/api/auth/refresh", &value).header("origin", origins[1]);
-        app.anonymous().send(request.json(&json!({}))).await.assert_problem(403, "origin_not_allowed");
-    }
-}
-
-#[tokio::test]
 async fn an_outage_leaves_the_cookie_where_it_is() {
     let app = start().await;
     let value = cookie(&sign_in(&app).await);
@@ -244,33 +233,4 @@ async fn a_preflight_is_answered_for_allowed_pages_and_refused_for_others() {
     preflight("https://evil.example.com", "POST", "content-type").await.assert_problem(403, "origin_not_allowed");
     preflight(PAGE, "PUT", "content-type").await.assert_problem(400, "malformed_request");
     preflight(PAGE, "POST", "x-unknown").await.assert_problem(400, "malformed_request");
-}
-
-#[tokio::test]
-async fn every_answer_forbids_to_be_guessed_at_framed_or_told_on() {
-    for (url, hsts) in
-        [("https://auth.example.com", "max-age=63072000"), ("HTTPS://auth.example.com/", "max-age=63072000"), ("", "")]
-    {
-        let app = TestApp::start_with(&[("CLAVIGER__SERVER__PUBLIC_URL", url)]).await;
-        for path in ["/health", "/nowhere", "/api/auth/me"] {
-            let answer = app.anonymous().get(path).await;
-            assert_eq!(answer.header("x-content-type-options"), "nosniff");
-            assert_eq!(answer.header("referrer-policy"), "no-referrer");
-            assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
-            assert_eq!(answer.header("cache-control"), "no-store");
-            assert_eq!(answer.header("strict-transport-security"), hsts);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_get_changes_nothing() {
-    let app = start().await;
-    let value = cookie(&sign_in(&app).await);
-    for path in ["refresh", "logout", "logout-all", "login", "register", "password"] {
-        let request = app.anonymous().request(Method::GET, &format!("/api/auth/{path}")).header("origin", PAGE);
-        let request = request.header("cookie", format!("__Host-refresh_token={value}"));
-        app.anonymous().send(request).await.assert_problem(405, "method_not_allowed");
-    }
-    assert_eq!(refresh(&app, &value).await.status, 200);
 }

@@ -22,7 +22,7 @@ use claviger::domain::client::{Scope, Scopes};
 use claviger::domain::refresh_token::RefreshKeys;
 use claviger::domain::session::LiveSession;
 use claviger::domain::user::Role;
-use claviger::http::browser::Browsers;
+use claviger::http::browser::{Browsers, RefreshCookie};
 use claviger::http::client_address::Proxies;
 use claviger::http::error::Code;
 use claviger::http::{self, Measures, ShuttingDown, Surroundings};
@@ -94,7 +94,11 @@ impl Service {
         let refresh = refresh_keys.first_token(Uuid::from_u128(7), Uuid::from_u128(8)).unwrap();
         let refresh = refresh_keys.encode(&refresh).unwrap().into_string();
         let proxies = Proxies::new(settings.server.trusted_proxies.clone(), settings.server.forwarded_header);
-        let browsers = Browsers { allowed_origins: settings.allowed_origins.clone(), secure_cookie: true };
+        let browsers = Browsers {
+            allowed_origins: settings.allowed_origins.clone(),
+            own_origin: None,
+            cookie: RefreshCookie::new(&settings.cookie_name, true),
+        };
         let service = system.block_on(async move {
             let auth = Auth {
                 store: Store::new(&settings.database).unwrap(),
@@ -179,7 +183,8 @@ impl Service {
     /// Whether a request for tokens may reach the database: with a token in the body, or by the cookie from a page that may
     /// use it.
     fn may_go_on(&self, request: &Request) -> bool {
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body = request.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&request.body);
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let by_cookie = match request.target.path() {
             "/api/auth/refresh" => body["refresh_token"] != self.refresh,
             "/api/auth/login" | "/api/auth/register" => body["token_transport"] == "cookie",

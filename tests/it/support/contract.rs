@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::{Answer, promises};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(claviger::http::openapi::document);
 
@@ -39,6 +39,8 @@ impl Asked {
 #[track_caller]
 pub(crate) fn check(asked: &Asked, answer: &Answer) {
     let Asked { method, path, json } = asked;
+    let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    promises::assert_kept(&format!("{method} {path} {}", answer.status.as_u16()), header);
     if method == Method::OPTIONS {
         return; // A preflight, which is about pages and not about calls.
     }

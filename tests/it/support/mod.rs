@@ -20,6 +20,7 @@ mod patroni;
 mod pgbouncer;
 mod process;
 mod programs;
+pub(crate) mod promises;
 mod resource_server;
 mod tls_postgres;
 mod way;

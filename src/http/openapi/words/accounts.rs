@@ -9,7 +9,10 @@ use crate::http::sessions::SignedInBody;
 
 pub(in crate::http) fn register(call: Operation) -> Operation {
     call.named(Tag::Account, "register", "Make an account and sign in")
-        .told("Where addresses must be verified first, the answer is the user alone, and a mail says how to go on.")
+        .told(
+            "Where addresses must be verified first, the answer is the user alone, and a mail says how to go on. \
+             `token_transport` is as at login.",
+        )
         .answers_either::<SignedInBody, ToVerifyBody>(StatusCode::CREATED, "There is an account.")
         .with_headers(&["Set-Cookie"])
         .refuses(&[Code::OriginNotAllowed, Code::EmailTaken, Code::RateLimited, Code::Overloaded])
@@ -36,6 +39,7 @@ pub(in crate::http) fn delete_me(call: Operation) -> Operation {
 
 pub(in crate::http) fn export_me(call: Operation) -> Operation {
     call.named(Tag::Account, "export_me", "Everything that is kept about the caller, as a file")
+        .told("Recorded as an event, so it is a POST.")
         .answers::<ExportBody>(StatusCode::OK, "A copy.")
         .with_headers(&["Content-Disposition"])
         .refuses(&[Code::RateLimited])

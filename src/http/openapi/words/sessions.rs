@@ -8,9 +8,17 @@ use crate::http::accounts::EndedBody;
 use crate::http::openapi::security;
 use crate::http::sessions::{SessionsBody, SignedInBody, TokensBody};
 
+/// A body that cannot be read.
+const OF_BODIES: [Code; 4] =
+    [Code::MalformedRequest, Code::RequestTimeout, Code::BodyTooLarge, Code::UnsupportedMediaType];
+
 pub(in crate::http) fn login(call: Operation) -> Operation {
     call.named(Tag::Sessions, "login", "Sign in")
-        .told("Whether the address or the password was wrong is not told, nor whether there is such an account.")
+        .told(
+            "Whether the address or the password was wrong is not told, nor whether there is such an account. With \
+             `token_transport` `cookie` the page must be of an allowed origin and on the site of this service: browsers drop a \
+             `SameSite=Strict` cookie from another site, so that is 403 `origin_not_allowed`.",
+        )
         .answers::<SignedInBody>(StatusCode::OK, "Signed in.")
         .with_headers(&["Set-Cookie"])
         .refuses(&[Code::InvalidCredentials, Code::OriginNotAllowed, Code::AccountDisabled, Code::EmailNotVerified])
@@ -21,8 +29,10 @@ pub(in crate::http) fn refresh(call: Operation) -> Operation {
     call.named(Tag::Sessions, "refresh", "A refresh token for new tokens")
         .told(
             "The token comes in the body, or in the cookie; `Authorization` is ignored. A refresh may be repeated with the same \
-             token for 30 seconds and gets the same answer; with an `Idempotency-Key` for as long as the answer was not used. A \
-             body that cannot be read presents no token that was ever issued.",
+             token for 30 seconds and gets the same answer; with an `Idempotency-Key` for as long as the answer was not used. \
+             A body is not needed with the cookie.\n\nA body that cannot be read is 400, 408, 413 or 415: keep the token and try \
+             again. A body that can be read and holds no good token is 401. Of several cookies the newest that this service \
+             issued and whose session is alive counts.",
         )
         .secured_by(vec![json!({ security::COOKIE: [] }), json!({})])
         .reads_header(
@@ -34,7 +44,7 @@ pub(in crate::http) fn refresh(call: Operation) -> Operation {
         .with_headers(&["Set-Cookie"])
         .refuses(&[Code::RefreshTokenMissing, Code::RefreshTokenInvalid, Code::RefreshTokenReplayed])
         .refuses(&[Code::SessionExpired, Code::SessionEnded, Code::OriginNotAllowed])
-        .refuses(&[Code::MalformedRequest, Code::RequestTimeout, Code::UnsupportedMediaType])
+        .refuses(&OF_BODIES)
         .with_headers_of_errors(&["Set-Cookie"])
 }
 
@@ -42,12 +52,14 @@ pub(in crate::http) fn logout(call: Operation) -> Operation {
     call.named(Tag::Sessions, "logout", "Sign out")
         .told(
             "Ends the session of the refresh token in the body or the cookie, or else of the bearer. Who has neither, or a token \
-             that is dead, is signed out already.",
+             that is dead, is signed out already. A body that cannot be read is 400, 408, 413 or 415, and several \
+             `Authorization` headers that differ are 400 where a bearer decides: nothing has ended then.",
         )
         .secured_by(vec![json!({ security::COOKIE: [] }), json!({ security::USER: [] }), json!({})])
         .answers_nothing(StatusCode::NO_CONTENT, "Signed out.")
         .with_headers(&["Set-Cookie"])
-        .refuses(&[Code::OriginNotAllowed, Code::RequestTimeout, Code::UnsupportedMediaType])
+        .refuses(&[Code::OriginNotAllowed])
+        .refuses(&OF_BODIES)
 }
 
 pub(in crate::http) fn logout_all(call: Operation) -> Operation {
