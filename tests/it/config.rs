@@ -176,10 +176,12 @@ fn each_bad_item_of_a_list_is_told_with_the_rule_it_breaks() {
         ("CLAVIGER__SERVER__FORWARDED_HEADER", "x-real-ip"),
         ("CLAVIGER__EVENTS__KEPT", "6d"),
         ("CLAVIGER__SESSIONS__MAX_PER_USER", "0"),
+        ("CLAVIGER__COOKIE__NAME", "refresh token"),
     ]);
     let told = config::load(None, &environment, &BTreeMap::new()).unwrap_err().to_string();
     for part in [
-        "10 problem(s)",
+        "11 problem(s)",
+        "cookie.name (from CLAVIGER__COOKIE__NAME): \"refresh token\" is not a cookie name",
         "\"*\" allows every page",
         "\"https://bad.example/\" must end after the host",
         "\"10.0.0.0/33\" is no network",

@@ -44,6 +44,7 @@ mod hostile;
 mod import;
 mod key_rotation;
 mod mail;
+mod malformed;
 mod metrics;
 mod migrations;
 mod moving;

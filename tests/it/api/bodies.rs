@@ -149,7 +149,7 @@ async fn body_that_is_cut_off_or_too_large_on_the_wire_signs_nobody_out() {
         let cut_chunk = raw(&app, format!("{chunked}ff\r\n{{\"refresh_token\":\"{token}\"}}").as_bytes()).await;
         assert_raw(&cut_chunk, 400, "malformed_request");
         let no_chunk = raw(&app, format!("{chunked}nonsense\r\n{{\"refresh_token\":\"{token}\"}}").as_bytes()).await;
-        assert_raw(&no_chunk, 400, "malformed_request");
+        assert_eq!(no_chunk, "", "the server below ends the connection");
         let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000)).repeat(5);
         let large = raw(&app, format!("{chunked}{chunk}2\r\n{{}}\r\n0\r\n\r\n").as_bytes()).await;
         assert_raw(&large, 413, "body_too_large");

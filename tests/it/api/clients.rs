@@ -200,7 +200,7 @@ async fn a_request_that_says_two_things_or_nothing_is_refused() {
     }
     app.anonymous().get("/api/auth/token").await.assert_problem(405, "method_not_allowed");
     let twice = app.anonymous().request(Method::POST, "/api/auth/token").basic_auth(id, Some(secret));
-    let twice = twice.header("authorization", basic(id, secret)).form(&[GRANT]);
+    let twice = twice.header("authorization", basic(id, "another")).form(&[GRANT]);
     assert_refused(&app.anonymous().send(twice).await, 400, "invalid_request");
 }
 

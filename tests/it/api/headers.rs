@@ -38,6 +38,7 @@ fn kinds(request: impl Fn() -> RequestBuilder, tokens: &[String]) -> Vec<Request
         request().header("authorization", "Bearer a").header("authorization", "Bearer b"),
         request().json(&json!({"email": "ada@example.com", "password": "wrong"})),
         request().json(&json!({"email": "ada@example.com", "password": PASSWORD, "token_transport": "cookie"})),
+        request().basic_auth("x", Some("y")).form(&[("grant_type", "client_credentials")]),
         request().header("origin", PAGE).header("cookie", "__Host-refresh_token=x"),
         request().header("if-none-match", "*"),
         request().header("origin", PAGE).header("access-control-request-method", "POST"),
