@@ -88,7 +88,8 @@ pub(super) fn is_json(request: &HttpRequest) -> bool {
 /// section 8.1), and so are forms (the URL standard, section 5). Several headers must agree.
 pub(super) fn is(request: &HttpRequest, media_type: &str) -> bool {
     let mut values = request.headers().get_all(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let names = |value: &str| value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type));
+    let names =
+        |value: &str| value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type));
     values.next().is_some_and(names) && values.all(names)
 }
 

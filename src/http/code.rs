@@ -114,9 +114,11 @@ impl Code {
             Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The body did not come in time"),
             Self::EmailTaken => ("email_taken", S::CONFLICT, "An account with this e-mail address exists"),
             Self::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is larger than 16 KiB"),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, and not compressed")
-            }
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be application/json, and not compressed",
+            ),
             Self::ValidationFailed => {
                 ("validation_failed", S::UNPROCESSABLE_ENTITY, "Fields of the request are invalid")
             }

@@ -101,7 +101,8 @@ fn client_login(request: &HttpRequest, parameters: TokenRequest) -> Result<Clien
         Some(_) => return Err(ApiError::of(Code::UnsupportedGrantType)),
         None => return Err(invalid("grant_type is missing")),
     }
-    let header = authorization(request).map_err(|_several| invalid("There are several Authorization headers that differ"))?;
+    let header =
+        authorization(request).map_err(|_several| invalid("There are several Authorization headers that differ"))?;
     let (client_id, client_secret) = match (header, client_id, client_secret) {
         (Some(_), _, Some(_)) => {
             return Err(invalid("Credentials must come in the header or in the body, not in both"));

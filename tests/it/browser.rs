@@ -9,6 +9,8 @@ const AUTH: &str = "auth.example.test";
 /// To `SameSite` it is the same site, so the cookie goes with its requests. Only its origin is not allowed.
 const NEIGHBOUR: &str = "evil.example.test";
 const STRANGER: &str = "evil.other.test";
+/// Its origin is allowed, but it is another site.
+const PARTNER: &str = "app.other.test";
 
 const SERVERS: &str = r#"
 map $http_cookie $cookie { default without; "~__Host-refresh_token=." with; }
@@ -24,7 +26,7 @@ server {
 }
 server {
     listen 127.0.0.1:PORT ssl;
-    server_name app.example.test evil.example.test evil.other.test;
+    server_name app.example.test evil.example.test evil.other.test app.other.test;
     default_type text/html;
     return 200 "<!doctype html><title>app</title>";
 }
@@ -73,11 +75,12 @@ impl Web {
             return None;
         }
         let port = free_port();
-        let [allowed, public] = [APP, AUTH].map(|host| format!("https://{host}:{port}"));
+        let [app, partner, public] = [APP, PARTNER, AUTH].map(|host| format!("https://{host}:{port}"));
+        let allowed = format!("{app},{partner}");
         let settings = [("CLAVIGER__CORS__ALLOWED_ORIGINS", &*allowed), ("CLAVIGER__SERVER__PUBLIC_URL", &*public)];
         let app = TestApp::start_with(&settings).await;
         let servers = SERVERS.replace("PORT", &port.to_string()).replace("CLAVIGER", &app.address.to_string());
-        let nginx = Nginx::start_with_tls(&[APP, AUTH, NEIGHBOUR, STRANGER], &servers).await;
+        let nginx = Nginx::start_with_tls(&[APP, AUTH, NEIGHBOUR, STRANGER, PARTNER], &servers).await;
         Some(Self { browser: Browser::start().await, nginx, app, port })
     }
 
@@ -191,6 +194,33 @@ async fn a_page_of_an_allowed_origin_stays_signed_in_by_a_cookie_that_no_script_
     let (status, _) = web.post("/api/auth/login", cookie_wanted("ada@example.com")).await;
     assert_eq!((status, web.cookie().await.is_some()), (200, true));
     web.log_out().await;
+}
+
+#[tokio::test]
+async fn bare_fetch_of_an_allowed_page_refreshes_and_logs_out() {
+    let Some(web) = Web::start().await else { return };
+    web.register().await;
+    let first = web.cookie().await.unwrap();
+    let (status, tokens) = web.call("POST", "/api/auth/refresh", json!({})).await;
+    assert_eq!(status, 200, "{tokens}");
+    assert_ne!(web.cookie().await.unwrap()["value"], first["value"]);
+    assert_eq!(web.call("POST", "/api/auth/logout", json!({})).await.0, 204);
+    assert_eq!(web.cookie().await, None);
+    assert_eq!(web.app.database.number("select count(*) from sessions where ended_at is null").await, 0);
+}
+
+#[tokio::test]
+async fn page_of_another_site_is_told_that_its_cookie_would_be_lost() {
+    let Some(web) = Web::start().await else { return };
+    web.app.register("ada@example.com").await;
+    web.visit(PARTNER, "/").await;
+    let (status, refused) = web.post("/api/auth/login", cookie_wanted("ada@example.com")).await;
+    assert_eq!((status, &refused["code"]), (403, &json!("origin_not_allowed")), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("another site"), "{refused}");
+    let (status, missing) = web.call("POST", "/api/auth/refresh", json!({})).await;
+    assert_eq!((status, &missing["code"]), (401, &json!("refresh_token_missing")), "{missing}");
+    assert!(missing["detail"].as_str().unwrap().contains("another site"), "{missing}");
+    assert_eq!(web.app.database.number("select count(*) from sessions").await, 1);
 }
 
 /// Tries every way a page has to send a request elsewhere, on every call. Gives the logged lines of those POSTs that

@@ -61,7 +61,7 @@ async fn request_that_is_not_http_is_refused_without_a_line_of_level_error() {
     assert_eq!(server.anonymous().get("/nowhere").await.status, 404);
     wait_until("the last request is logged", async || server.log().contains("\"status\":404")).await;
     let log = server.log();
-    let alarming: Vec<&str> =
-        log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\"")).collect();
+    let is_alarming = |line: &&str| line.contains("\"level\":\"ERROR\"") || line.contains("\"target\":\"actix");
+    let alarming: Vec<&str> = log.lines().filter(is_alarming).collect();
     assert!(alarming.is_empty(), "{alarming:#?}");
 }

@@ -27,7 +27,10 @@ fn calls_with_bearer() -> Vec<(&'static str, String)> {
         call["security"].as_array().unwrap().iter().any(|one| one.get("user").is_some() || one.get("client").is_some())
     };
     let id = uuid::Uuid::nil().to_string();
-    calls.filter(|(_, (_, call))| reads(call)).map(|(path, (method, _))| (&**method, path.replace("{id}", &id))).collect()
+    calls
+        .filter(|(_, (_, call))| reads(call))
+        .map(|(path, (method, _))| (&**method, path.replace("{id}", &id)))
+        .collect()
 }
 
 #[tokio::test]
@@ -40,7 +43,9 @@ async fn two_authorization_headers_that_differ_are_refused_wherever_one_is_read(
     assert!(calls.len() > 20, "{calls:?}");
     for (method, path) in &calls {
         let is_check = path == "/api/auth/check";
-        for values in [[&*good, "Bearer x"], ["Bearer x", &*good], [&*good, &*other], [&*good, "Basic eDp5"], ["", &*good]] {
+        for values in
+            [[&*good, "Bearer x"], ["Bearer x", &*good], [&*good, &*other], [&*good, "Basic eDp5"], ["", &*good]]
+        {
             let answer = call(&app, method, path, &values).await;
             assert_eq!(answer.status.as_u16(), if is_check { 401 } else { 400 }, "{method} {path} {values:?}");
             if *method != "head" {
@@ -52,7 +57,11 @@ async fn two_authorization_headers_that_differ_are_refused_wherever_one_is_read(
         }
         let joined = call(&app, method, path, &[&format!("{good}, {good}")]).await;
         let is_logout = path.ends_with("/logout");
-        assert_eq!(joined.status.as_u16(), if is_logout { 204 } else { 401 }, "{method} {path}: a joined value is no token");
+        assert_eq!(
+            joined.status.as_u16(),
+            if is_logout { 204 } else { 401 },
+            "{method} {path}: a joined value is no token"
+        );
     }
     assert_eq!(app.database.number("select count(*) from sessions where ended_at is not null").await, 0);
     assert_eq!(app.database.number("select count(*) from users").await, 2);

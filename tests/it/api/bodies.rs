@@ -127,11 +127,15 @@ async fn unreadable_body_ends_nothing_and_removes_no_cookie() {
     }
     let none = app.anonymous().request(Method::POST, "/api/auth/refresh").body(good.clone());
     app.anonymous().send(none).await.assert_problem(415, "unsupported_media_type");
-    let two_types = app.anonymous().request(Method::POST, "/api/auth/refresh").header("content-type", "application/json");
+    let two_types =
+        app.anonymous().request(Method::POST, "/api/auth/refresh").header("content-type", "application/json");
     let two_types = app.anonymous().send(two_types.header("content-type", "text/plain").body(good)).await;
     two_types.assert_problem(415, "unsupported_media_type");
 
-    assert_eq!(app.database.number("select count(*) from sessions where ended_at is not null or generation > 0").await, 0);
+    assert_eq!(
+        app.database.number("select count(*) from sessions where ended_at is not null or generation > 0").await,
+        0
+    );
     assert_eq!(account.caller.refresh(&account.refresh_token).await.status, 200);
     assert_eq!(refresh(&app, &value).await.status, 200);
 }
@@ -143,7 +147,8 @@ async fn body_that_is_cut_off_or_too_large_on_the_wire_signs_nobody_out() {
     let token = &account.refresh_token;
     for path in PATHS {
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
-        let cut = raw(&app, format!("{head}Content-Length: 200\r\n\r\n{{\"refresh_token\":\"{token}\"}}").as_bytes()).await;
+        let cut =
+            raw(&app, format!("{head}Content-Length: 200\r\n\r\n{{\"refresh_token\":\"{token}\"}}").as_bytes()).await;
         assert_raw(&cut, 400, "malformed_request");
         let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
         let cut_chunk = raw(&app, format!("{chunked}ff\r\n{{\"refresh_token\":\"{token}\"}}").as_bytes()).await;
@@ -163,7 +168,8 @@ async fn body_that_stalls_signs_nobody_out() {
     let account = app.register("ada@example.com").await;
     let stall = async |path: &str| {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n");
         let request = format!("{head}{{\"refresh_token\":\"{}\"}}", account.refresh_token);
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -211,7 +217,8 @@ async fn readable_body_without_a_good_token_is_401_and_a_logout_204() {
     for path in PATHS {
         for encoded in [None, Some("gzip")] {
             let request = app.anonymous().request(Method::POST, path);
-            let request = encoded.into_iter().fold(request, |request, coding| request.header("content-encoding", coding));
+            let request =
+                encoded.into_iter().fold(request, |request, coding| request.header("content-encoding", coding));
             let empty = app.anonymous().send(request).await;
             assert_eq!(empty.status.as_u16(), if path.ends_with("logout") { 204 } else { 401 });
         }

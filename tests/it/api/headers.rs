@@ -142,9 +142,12 @@ async fn raw(app: &TestApp, request: &str) -> String {
 async fn answer_before_the_body_has_come_keeps_the_promised_headers() {
     let app = TestApp::start().await;
     let head = |length: &str| {
-        format!("POST /api/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{length}\r\n\r\n")
+        format!(
+            "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+        )
     };
-    for (request, status) in [(head("Content-Length: 100000"), 413), (format!("{}{{", head("Content-Length: 9")), 408)] {
+    for (request, status) in [(head("Content-Length: 100000"), 413), (format!("{}{{", head("Content-Length: 9")), 408)]
+    {
         let answer = raw(&app, &request).await;
         let (head, _) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -159,13 +162,15 @@ async fn rows(app: &TestApp) -> String {
     let tables = "select string_agg(format('select %L || t::text as line from %I t', tablename || ' ', tablename), ' union all ')
                   from pg_tables where schemaname = 'public' and tablename not in ('turns', 'refinery_schema_history')";
     let tables: String = app.database.rows(tables).await[0].get(0);
-    let rows = app.database.rows(&format!("select string_agg(line, E'\\n' order by line) from ({tables}) all_rows")).await;
+    let rows =
+        app.database.rows(&format!("select string_agg(line, E'\\n' order by line) from ({tables}) all_rows")).await;
     rows[0].get(0)
 }
 
 #[tokio::test]
 async fn get_changes_no_row() {
-    let app = TestApp::start_with(&[("CLAVIGER__CORS__ALLOWED_ORIGINS", PAGE), ("CLAVIGER__SERVER__CONSOLE", "true")]).await;
+    let app =
+        TestApp::start_with(&[("CLAVIGER__CORS__ALLOWED_ORIGINS", PAGE), ("CLAVIGER__SERVER__CONSOLE", "true")]).await;
     let admin = app.administrator("root@example.com").await;
     let ada = app.register("ada@example.com").await;
     let program = app.program("api", "users:read revocations:read").await.token().await;
@@ -179,7 +184,8 @@ async fn get_changes_no_row() {
                 let request = app.anonymous().request(method.clone(), &path).bearer_auth(token).header("origin", PAGE);
                 let request = request.header("cookie", format!("__Host-refresh_token={}", ada.refresh_token));
                 let request = request.query(&[("email", "ada@example.com")]);
-                good += usize::from(app.anonymous().http.execute(request.build().unwrap()).await.unwrap().status() == 200);
+                good +=
+                    usize::from(app.anonymous().http.execute(request.build().unwrap()).await.unwrap().status() == 200);
             }
         }
     }

@@ -89,7 +89,8 @@ async fn page_of_another_origin_is_refused_and_told_so() {
             assert_refused(&app, &CALLS, &value, &headers, "cors.allowed_origins").await;
         }
     }
-    let raw = app.anonymous().request(Method::POST, "/api/auth/refresh").header("origin", &b"https://\xff.example.com"[..]);
+    let raw =
+        app.anonymous().request(Method::POST, "/api/auth/refresh").header("origin", &b"https://\xff.example.com"[..]);
     let raw = raw.header("cookie", format!("__Host-refresh_token={value}"));
     app.anonymous().send(raw).await.assert_problem(403, "origin_not_allowed");
     assert_eq!(refresh(&app, &value).await.status, 200);
@@ -149,7 +150,8 @@ async fn body_that_is_not_json_is_refused_beside_the_cookie() {
     let value = cookie(&sign_in(&app).await);
     let token = app.login("ada@example.com").await.refresh_token;
     let before = state(&app).await;
-    for media_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"]
+    for media_type in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"]
     {
         for path in ["/api/auth/refresh", "/api/auth/logout"] {
             let request = app.anonymous().request(Method::POST, path).header("origin", PAGE);

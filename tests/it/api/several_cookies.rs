@@ -64,7 +64,8 @@ async fn cookie_of_another_service_is_never_removed() {
 
     let account = app.register("ada@example.com").await;
     let request = app.anonymous().request(Method::POST, "/api/auth/logout").header("origin", PAGE);
-    let request = request.header("cookie", format!("__Host-refresh_token={foreign}")).bearer_auth(&account.access_token);
+    let request =
+        request.header("cookie", format!("__Host-refresh_token={foreign}")).bearer_auth(&account.access_token);
     assert_eq!(app.anonymous().send(request).await.status, 204);
     account.caller.refresh(&account.refresh_token).await.assert_problem(401, "session_ended");
 }
@@ -74,7 +75,8 @@ async fn session_that_is_alive_counts_beside_one_that_is_dead() {
     let app = start().await;
     let registered = sign_in(&app).await;
     for dead_is_newer in [true, false] {
-        let (older, newer) = (login_by_cookie(&app, "ada@example.com").await, login_by_cookie(&app, "ada@example.com").await);
+        let (older, newer) =
+            (login_by_cookie(&app, "ada@example.com").await, login_by_cookie(&app, "ada@example.com").await);
         let (dead, alive) = if dead_is_newer { (newer, older) } else { (older, newer) };
         assert_eq!(call(&app, "/api/auth/logout", &[&cookie(&dead)]).await.status, 204);
         let mut token = cookie(&alive);
