@@ -19,7 +19,6 @@ use crate::auth::sweep::Sweep;
 use crate::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
 use crate::config::Settings;
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
-use crate::domain::origin::AllowedOrigin;
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
 use crate::figures::Figures;
@@ -115,15 +114,11 @@ impl App {
             counts: Arc::new(Counters::default()),
         };
         let name = format!("{} port {}", settings.server.host, settings.server.port);
-        let shutting_down = ShuttingDown::default();
-        let public_url = settings.server.public_url.unwrap_or_default();
+        let (shutting_down, public_url) = (ShuttingDown::default(), settings.server.public_url.unwrap_or_default());
+        let cookie = RefreshCookie::new(&settings.cookie_name, settings.secure_cookie);
         let outside = web::Data::new(Surroundings {
             proxies: Proxies::new(settings.server.trusted_proxies, settings.server.forwarded_header),
-            browsers: Browsers {
-                allowed_origins: settings.allowed_origins,
-                own_origin: AllowedOrigin::parse(public_url.trim_end_matches('/')).ok(),
-                cookie: RefreshCookie::new(&settings.cookie_name, settings.secure_cookie),
-            },
+            browsers: Browsers::new(settings.allowed_origins, &public_url, cookie),
             https: public_url.starts_with("https://"),
             shutting_down: shutting_down.clone(),
             measures: Measures::default(),

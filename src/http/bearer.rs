@@ -37,9 +37,9 @@ impl FromRequest for CheckedUser {
     type Future = Ready<Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let user = verified(request, Auth::authenticate).map(Self).map_err(|error| match error.code() {
-            Code::MalformedRequest => ApiError::with_detail(Code::AccessTokenInvalid, SEVERAL),
-            _ => error,
+        let user = verified(request, Auth::authenticate).map(Self).map_err(|error| {
+            let is_several = error.code() == Code::MalformedRequest;
+            if is_several { ApiError::with_detail(Code::AccessTokenInvalid, SEVERAL) } else { error }
         });
         ready(user.map_err(actix_web::Error::from))
     }

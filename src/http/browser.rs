@@ -4,6 +4,7 @@ use actix_cors::Cors;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::http::uri::Authority;
 use utoipa::ToSchema;
 
 pub use super::cookie::RefreshCookie;
@@ -98,6 +99,13 @@ impl From<Refusal> for ApiError {
 }
 
 impl Browsers {
+    /// For a service that people reach under `public_url`; empty where that is not known.
+    #[must_use]
+    pub fn new(allowed_origins: Vec<AllowedOrigin>, public_url: &str, cookie: RefreshCookie) -> Self {
+        let own_origin = AllowedOrigin::parse(public_url.trim_end_matches('/')).ok();
+        Self { allowed_origins, own_origin, cookie }
+    }
+
     /// Refuses a request unless it comes from a page that may use the cookie. This is the defence against forged requests:
     /// a form of another site, or a script there, cannot claim another origin.
     pub(super) fn check_origin(&self, request: &HttpRequest) -> Result<(), Refusal> {
@@ -163,7 +171,7 @@ fn only(request: &HttpRequest, name: HeaderName) -> Option<&str> {
 /// Whether an origin has the host that the request names. Ports are left out: proxies drop them, and a browser that says
 /// same-origin has compared them.
 fn is_of_host(origin: &str, request: &HttpRequest) -> bool {
-    let host = only(request, header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = only(request, header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
     let (Some((_, page)), Some(host)) = (origin.split_once("://"), host) else { return false };
     split_port(page).0.eq_ignore_ascii_case(split_port(host).0)
 }

@@ -259,13 +259,10 @@ mod tests {
         let _logging = tracing::subscriber::set_default(lines);
         let (measures, mut figures) = (Measures::default(), Figures::default());
         measures.enter_figures(&mut figures);
+        let cookie = RefreshCookie::new(&CookieName::parse("refresh_token").unwrap(), true);
         let outside = web::Data::new(Surroundings {
             proxies: Proxies::new(Vec::new(), "x-forwarded-for"),
-            browsers: Browsers {
-                allowed_origins: Vec::new(),
-                own_origin: None,
-                cookie: RefreshCookie::new(&CookieName::parse("refresh_token").unwrap(), true),
-            },
+            browsers: Browsers::new(Vec::new(), "", cookie),
             https: false,
             shutting_down: ShuttingDown::default(),
             measures,

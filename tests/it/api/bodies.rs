@@ -21,6 +21,9 @@ enum Beside {
     Cookie,
 }
 
+/// Headers and body of a request, and status and code of its answer.
+type Case<'a> = (Vec<(&'a str, &'a str)>, &'a [u8], u16, &'a str);
+
 fn with(request: RequestBuilder, beside: Beside, account: &Account, value: &str) -> RequestBuilder {
     match beside {
         Beside::Nothing => request,
@@ -58,7 +61,7 @@ async fn unreadable_body_ends_nothing_and_removes_no_cookie() {
     let twice = format!("{{\"refresh_token\":\"{0}\",\"refresh_token\":\"{0}\"}}", account.refresh_token);
     let too_large = format!("{}{good}", " ".repeat(16 * 1024));
     let two_marks = [BOM, BOM, good.as_bytes()].concat();
-    let mut cases: Vec<(Vec<(&str, &str)>, &[u8], u16, &str)> = Vec::new();
+    let mut cases: Vec<Case<'_>> = Vec::new();
     let json_type = ("content-type", "application/json");
     for body in [
         &b"{"[..],
@@ -233,7 +236,7 @@ async fn byte_order_mark_is_ignored_wherever_a_body_is_read() {
     let marked = |body: &str| [BOM, body.as_bytes()].concat();
     let send = async |method: Method, path: &str, bearer: Option<&str>, media_type: &str, body: Vec<u8>| -> Answer {
         let request = app.anonymous().request(method, path).header("content-type", media_type).body(body);
-        let request = bearer.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        let request = bearer.into_iter().fold(request, RequestBuilder::bearer_auth);
         app.anonymous().send(request).await
     };
     let json_type = "application/json";
