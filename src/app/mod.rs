@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::auth::sweep::Sweep;
-use crate::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing, Turnstile};
+use crate::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing};
 use crate::config::Settings;
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
@@ -97,7 +97,7 @@ impl App {
         let outbox = outbox.map(|outbox| outbox.traced(tracer.clone()));
         let auth = Auth {
             store: store.clone(),
-            hashing: Arc::new(Hashing::new(settings.password.bcrypt_cost, settings.password.queue)),
+            hashing: Arc::new(Hashing::new(settings.password.bcrypt_cost, settings.password.max_wait)),
             gate: Arc::new(Gate::new(settings.access_token.ttl)),
             keys: Arc::new(KeyRing::new(keys(
                 settings.access_token.clone(),
@@ -109,7 +109,7 @@ impl App {
             profile_schema: settings.profile_schema.map(Arc::new),
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
-            turnstile: Arc::new(Turnstile::new(store.most_connections(), settings.database.wait_timeout)),
+            admission: Arc::new(AdmissionLimiter::new(store.most_connections(), settings.database.wait_timeout)),
             mailing,
             counts: Arc::new(Counters::default()),
         };

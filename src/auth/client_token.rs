@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::throttle::{Lane, counted};
+use super::admission::Lane;
+use super::throttle::counted;
 use super::{Auth, Error};
 use crate::domain::access_token::AccessToken;
 use crate::domain::client::{ClientSecret, Scopes};
@@ -41,7 +42,7 @@ impl Auth {
     pub async fn client_token(&self, login: ClientLogin, sender: &Sender) -> Result<ClientToken, Error> {
         let id = Uuid::try_parse(&login.client_id).map_err(|_no_id| Error::InvalidClient)?;
         let secret = ClientSecret::parse(&login.client_secret).ok_or(Error::InvalidClient)?;
-        let asking = self.turnstile.pass(counted(sender), Lane::Programs).await?;
+        let asking = self.admission.pass(counted(sender), Lane::Programs).await?;
         let finding = self.store.run(async |client| clients::find_credentials(client, id, secret.hash()).await);
         let (found, now) = finding.await?;
         drop(asking);

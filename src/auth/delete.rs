@@ -16,13 +16,14 @@ impl Auth {
     /// Deletes the caller's own account, for which the password is needed.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::AccessTokenInvalid`] when the caller's session or
-    /// account is not alive, [`Error::RateLimited`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::PasswordChangedMeanwhile`],
+    /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::RateLimited`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
     pub async fn delete_me(&self, claims: &Claims, password: Option<String>, sender: &Sender) -> Result<(), Error> {
         let password = password.filter(|text| !text.is_empty());
         let password = password.ok_or_else(|| Error::InvalidFields(vec![FieldError::required("password")]))?;
-        let proved = self.prove(claims, Password::claimed(&password), Kind::AccountDeletionFailed, sender).await?;
-        let deleting = self.act(proved, async |transaction| {
+        let password = Password::claimed(&password);
+        let mut caller = self.reauthenticate(claims, password, Kind::AccountDeletionFailed, sender).await?;
+        let deleting = self.act(&mut caller, async |transaction| {
             self.notify(transaction, MailKind::AccountDeleted, claims.sub, sender).await?;
             delete_account(transaction, claims.sub, sender).await
         });

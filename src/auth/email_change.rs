@@ -29,8 +29,8 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::NoMail`], [`Error::InvalidFields`], [`Error::InvalidCredentials`] when the password is another,
-    /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::RateLimited`],
-    /// [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
+    /// [`Error::PasswordChangedMeanwhile`], [`Error::AccessTokenInvalid`] when the caller's session or account is not alive,
+    /// [`Error::RateLimited`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
     pub async fn request_email_change(
         &self,
         claims: &Claims,
@@ -39,12 +39,12 @@ impl Auth {
     ) -> Result<(), Error> {
         self.mailing()?;
         let (password, new_email) = change.check()?;
-        let proved = self.prove(claims, password, Kind::EmailChangeFailed, sender).await?;
+        let mut caller = self.reauthenticate(claims, password, Kind::EmailChangeFailed, sender).await?;
         let kind = MailKind::ChangeEmail;
         self.take(&throttle::of_mail(kind.as_str(), new_email.as_str(), counted(sender)), sender).await?;
         let event = Event::of_session(Kind::EmailChangeRequested, claims.sub, claims.sid);
         let recipient = new_email.as_str();
-        let requesting = self.act(proved, async |transaction| {
+        let requesting = self.act(&mut caller, async |transaction| {
             events::insert(transaction, &event, sender).await?;
             let mail = NewMail { kind, recipient, user_id: Some(claims.sub), details: details(sender) };
             self.queue(transaction, &mail).await

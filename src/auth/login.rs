@@ -1,10 +1,13 @@
 //! Login: a password for a session.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use super::admission::Lane;
 use super::events::{tell, tell_ended};
-use super::hashing::Comparison;
-use super::throttle::{Lane, counted};
+use super::hashing::{Comparison, Hashing};
+use super::throttle::{counted, holder};
 use super::{Auth, Error, SignedIn, checked};
 use crate::domain::email::Email;
 use crate::domain::event::LoginFailure::{self, AccountDisabled, EmailNotVerified, InvalidCredentials};
@@ -30,6 +33,11 @@ pub struct Login {
     pub refresh_token: Option<String>,
 }
 
+/// How often a password is compared at most: each time after the first, another request has just replaced the hash.
+const MOST_COMPARISONS: usize = 4;
+/// When to come back after that.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 impl Auth {
     /// Starts a session for whoever knows the password.
     ///
@@ -45,23 +53,32 @@ impl Auth {
         let (email, password, label) = login.check()?;
         let address = counted(sender);
         let lane = if held.is_some() { Lane::Devices } else { Lane::Strangers };
-        let asking = self.turnstile.pass(address, lane).await?;
+        let asking = self.admission.pass(address, lane).await?;
         let visitor = Visitor { address, token: held.map(|token| (token.session_id, token.generation)) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);
         let mut found = self.find_credentials(&email, &visitor).await?;
         let trier = found.as_ref().map_or(Trier::Stranger(visitor.address), |found| found.trier);
         let limits = throttle::of_login(email.as_ref().map_or_else(String::as_str, Email::as_str), trier);
-        let place = self.hashing.queue(trier)?;
-        self.take(&limits, sender).await?;
+        let user_id = found.as_ref().map(|found| found.user_id);
+        let flow = Hashing::flow(user_id, trier);
+        let mut permit = self.hashing.accounts.admit(holder(flow, &limits))?;
+        let asking = if permit.must_wait() {
+            drop(asking);
+            permit.wait().await?;
+            self.admission.pass(address, lane).await?
+        } else {
+            asking
+        };
+        let slot = self.take_slot(flow, &limits, sender).await?;
         drop(asking);
 
-        let user_id = found.as_ref().map(|found| found.user_id);
-        // A second time if the hash was replaced meanwhile: by a login that made it dearer, or by a password change.
-        for _ in 0..2 {
+        // Again if the hash was replaced meanwhile: by a login that made it dearer, or by a password change.
+        for _ in 0..MOST_COMPARISONS {
             let stored = found.as_ref().map(|found| &found.password_hash);
-            let rehashed = match self.hashing.compare(&place, password.clone(), stored).await? {
-                Comparison::Wrong => break,
+            let compared = self.hashing.compare(&slot, password.clone(), stored).await;
+            let rehashed = match self.unless_overloaded(compared, &limits).await? {
+                Comparison::Wrong => return Err(self.refuse_login(user_id, InvalidCredentials, sender).await),
                 Comparison::Right => None,
                 Comparison::Weak(rehashed) => Some(rehashed),
             };
@@ -77,7 +94,8 @@ impl Auth {
             }
             found = self.find_credentials(&email, &visitor).await?;
         }
-        Err(self.refuse_login(user_id, InvalidCredentials, sender).await)
+        // It was right each time, so it is not called wrong.
+        self.unless_overloaded(Err(Error::Overloaded(RETRY_AFTER)), &limits).await
     }
 
     async fn find_credentials(
@@ -105,17 +123,28 @@ impl Auth {
         let token = keys.refresh_keys.first_token(verified.user_id, Uuid::now_v7()).map_err(Error::internal)?;
         let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label };
         let eviction = Ending { user_id: verified.user_id, ended_by: EndedBy::Evicted, sender };
-        let started = self.store.transaction(async |transaction| {
+        let started = self.store.attempt(async |transaction| {
             let policy = &self.sessions;
             let started = sessions::insert(transaction, verified, rehashed, &session, policy).await?;
-            let Some(started) = started else { return Ok(None) };
+            let Some(started) = started else { return Ok(Ok(None)) };
             let evicted = sessions::evict(transaction, session.id, eviction, policy).await?;
-            if self.throttling {
-                throttles::give_back(transaction, limits).await?;
+            // Only here, where the password is known to be right: failures of strangers use nothing up.
+            let sign_ins = throttle::of_sign_ins(verified.user_id);
+            if self.throttling
+                && let Some(wait) = throttles::settle(transaction, limits, &sign_ins).await?
+            {
+                return Ok(Err(wait));
             }
-            Ok(Some((started, evicted)))
+            Ok(Ok(Some((started, evicted))))
         });
-        let Some(((user, session), evicted)) = started.await? else { return Ok(None) };
+        let started = match started.await? {
+            Ok(started) => started,
+            Err(wait) => {
+                self.give_back_try(limits).await?;
+                return Err(self.held_back(wait, sender));
+            }
+        };
+        let Some(((user, session), evicted)) = started else { return Ok(None) };
         tell(&Event::of_session(Kind::LoggedIn, user.id, session.id), sender);
         tell_ended(EndedBy::Evicted, user.id, &evicted, sender);
         Ok(Some(SignedIn { user, tokens: keys.tokens(session, &token)? }))

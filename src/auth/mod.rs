@@ -3,6 +3,7 @@
 //! Nothing here knows HTTP.
 
 mod admin;
+mod admission;
 mod check;
 mod client_token;
 pub mod clients;
@@ -47,6 +48,7 @@ use crate::domain::session::{Ending, LiveSession, SessionPolicy};
 use crate::domain::user::User;
 use crate::figures::{Counter, Counts, Figures};
 use crate::store::{self, Store};
+pub use admission::AdmissionLimiter;
 pub use check::Gate;
 pub use client_token::{ClientLogin, ClientToken};
 pub use email_change::EmailChange;
@@ -64,7 +66,6 @@ pub use recognize::Recognized;
 pub use refresh::Refresh;
 pub use register::{Registered, Registration};
 pub use revocations::RevocationList;
-pub use throttle::Turnstile;
 
 /// Everything the use cases need. Each thread that serves requests has one, with its part of the database's connections; all
 /// else is the same for the whole process.
@@ -88,8 +89,8 @@ pub struct Auth {
     pub gate: Arc<Gate>,
     /// Whether tries are limited.
     pub throttling: bool,
-    /// Where those who have no token yet wait for the database.
-    pub turnstile: Arc<Turnstile>,
+    /// Bounds the sign-ins that ask the database at once.
+    pub admission: Arc<AdmissionLimiter>,
     /// That mail is sent; none where it is not.
     pub mailing: Option<Mailing>,
     /// What is counted of refreshes and tries.
@@ -188,9 +189,12 @@ pub enum Error {
     /// Too many tries; how long to wait for the next.
     #[error("too many tries")]
     RateLimited(Duration),
-    /// Too many passwords are being hashed.
-    #[error("too many passwords are being checked")]
-    Overloaded,
+    /// Another request changed the password after the one that was given had been found right.
+    #[error("the password was changed meanwhile")]
+    PasswordChangedMeanwhile,
+    /// Too many passwords are being hashed, or answers being written; how long to wait.
+    #[error("too much is being done at once")]
+    Overloaded(Duration),
     /// The database is away or busy.
     #[error(transparent)]
     DatabaseUnavailable(store::Error),
@@ -232,8 +236,8 @@ impl Auth {
         if store.has_pool_of(&self.store) {
             return self.clone();
         }
-        let turnstile = Arc::new(self.turnstile.for_connections(store.most_connections()));
-        Self { store, turnstile, ..self.clone() }
+        let admission = Arc::new(self.admission.for_connections(store.most_connections()));
+        Self { store, admission, ..self.clone() }
     }
 
     /// The claims of a good access token of a person. Asks nobody.

@@ -1,4 +1,4 @@
-//! A password for another, by who knows it.
+//! Password change, by a caller who knows the current one.
 
 use super::events::{tell, tell_ended};
 use super::mailing::call_off;
@@ -9,7 +9,7 @@ use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::session::{EndedBy, Sender};
 use crate::store::sessions::{self, Ending};
-use crate::store::{events, users};
+use crate::store::{Transaction, events, users};
 
 /// What somebody gives to get another password.
 pub struct PasswordChange {
@@ -26,6 +26,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::InvalidCredentials`] when the current password is another,
+    /// [`Error::PasswordChangedMeanwhile`] when another request has just changed it to something else,
     /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::RateLimited`],
     /// [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
     pub async fn change_password(
@@ -36,24 +37,36 @@ impl Auth {
     ) -> Result<usize, Error> {
         let keeps_others = change.keep_other_sessions;
         let (current, new) = change.check(self.password_min_length, &claims.email)?;
-        let proved = self.prove(claims, current, Kind::PasswordChangeFailed, sender).await?;
-        let hash = self.hashing.hash(&proved.place, new).await?;
+        let mut caller = self.reauthenticate(claims, current, Kind::PasswordChangeFailed, sender).await?;
+        let hash = self.hashing.hash(&caller.slot, new.clone()).await?;
         let event = Event::of_session(Kind::PasswordChanged, claims.sub, claims.sid);
         let ending = Ending { user_id: claims.sub, ended_by: EndedBy::PasswordChanged, sender };
-        let changing = self.act(proved, async |transaction| {
+        let end_others = async |transaction: &Transaction<'_>| {
+            if keeps_others {
+                return Ok(Vec::new());
+            }
+            sessions::end_all(transaction, Some(claims.sid), ending, &self.sessions).await
+        };
+        let changing = self.act(&mut caller, async |transaction| {
             users::set_password(transaction, claims.sub, &hash).await?;
             // Whoever had a mail for another way in has it no more.
             call_off(transaction, claims.sub).await?;
             events::insert(transaction, &event, sender).await?;
             self.notify(transaction, MailKind::PasswordChanged, claims.sub, sender).await?;
-            if keeps_others {
-                return Ok(Vec::new());
-            }
-            sessions::end_all(transaction, Some(claims.sid), ending, &self.sessions).await
+            end_others(transaction).await
         });
-        let ended = changing.await?;
-        self.mails_queued();
-        tell(&event, sender);
+        let ended = match changing.await {
+            // The same change was asked for twice, and the other request was first: the password is what it was to be.
+            Err(Error::PasswordChangedMeanwhile) if self.is_now(&mut caller, new).await? => {
+                self.act(&mut caller, end_others).await?
+            }
+            outcome => {
+                let ended = outcome?;
+                self.mails_queued();
+                tell(&event, sender);
+                ended
+            }
+        };
         tell_ended(EndedBy::PasswordChanged, claims.sub, &ended, sender);
         Ok(ended.len())
     }

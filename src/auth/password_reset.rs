@@ -1,8 +1,10 @@
 //! A new password for who reads the account's mail.
 
+use super::admission::Lane;
 use super::events::{tell, tell_ended};
+use super::hashing::Flow;
 use super::mailing::{call_off, details};
-use super::throttle::{Lane, counted};
+use super::throttle::counted;
 use super::{Auth, Error, checked, given};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
@@ -10,7 +12,7 @@ use crate::domain::field::FieldError;
 use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::session::{EndedBy, Sender};
-use crate::domain::throttle::{self, Trier};
+use crate::domain::throttle;
 use crate::domain::verification::{Purpose, VerificationToken};
 use crate::store::mails::NewMail;
 use crate::store::sessions::{self, Ending};
@@ -42,7 +44,7 @@ impl Auth {
     /// Queues a mail to an address that a stranger gave, within the limits of that.
     pub(super) async fn request_mail(&self, kind: MailKind, email: &Email, sender: &Sender) -> Result<(), Error> {
         let address = counted(sender);
-        let _asking = self.turnstile.pass(address, Lane::Strangers).await?;
+        let _asking = self.admission.pass(address, Lane::Strangers).await?;
         self.take(&throttle::of_mail(kind.as_str(), email.as_str(), address), sender).await?;
         let mail = NewMail { kind, recipient: email.as_str(), user_id: None, details: details(sender) };
         self.store.run(async |client| self.queue(client, &mail).await).await?;
@@ -62,8 +64,9 @@ impl Auth {
         let Verification { email, .. } = self.find_verification(&token, &[Purpose::ResetPassword], sender).await?;
         let new = Password::chosen(&new, self.password_min_length, &email, "new_password");
         let new = new.map_err(|problem| Error::InvalidFields(vec![problem]))?;
-        let place = self.hashing.queue(Trier::Stranger(counted(sender)))?;
-        let hash = self.hashing.hash(&place, new).await?;
+        let slot = self.hashing.queue(Flow::Network(throttle::network(counted(sender))))?;
+        let hash = self.hashing.hash(&slot, new).await?;
+        drop(slot);
 
         let user_id = token.user_id;
         let event = Event::of_account(Kind::PasswordReset, user_id);
@@ -103,7 +106,7 @@ impl Auth {
         sender: &Sender,
     ) -> Result<Verification, Error> {
         let address = counted(sender);
-        let _asking = self.turnstile.pass(address, Lane::Strangers).await?;
+        let _asking = self.admission.pass(address, Lane::Strangers).await?;
         self.take(&throttle::of_mailed_tokens(address), sender).await?;
         let found = self.store.run(async |client| verifications::find(client, token).await).await?;
         found.filter(|found| purposes.contains(&found.purpose)).ok_or_else(invalid_token)

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::admission::Lane;
 use super::events::tell;
-use super::throttle::{Lane, counted};
+use super::hashing::Flow;
+use super::throttle::counted;
 use super::{Auth, Error, SignedIn, checked, given, unless_taken};
 use crate::domain::email::Email;
 use crate::domain::event::{Event, Kind};
@@ -12,7 +14,7 @@ use crate::domain::mail::MailKind;
 use crate::domain::password::Password;
 use crate::domain::profile::{Profile, ProfileSchema};
 use crate::domain::session::Sender;
-use crate::domain::throttle::{self, Trier};
+use crate::domain::throttle;
 use crate::domain::user::{Line, User};
 use crate::store::sessions::{self, NewSession, NewUser};
 use crate::store::{events, users};
@@ -55,11 +57,12 @@ impl Auth {
         let Checked { email, password, full_name, profile } =
             registration.check(self.password_min_length, self.profile_schema.as_deref())?;
         let address = counted(sender);
-        let asking = self.turnstile.pass(address, Lane::Strangers).await?;
-        let place = self.hashing.queue(Trier::Stranger(address))?;
-        self.take(&throttle::of_registration(address), sender).await?;
+        let limits = throttle::of_registration(address);
+        let asking = self.admission.pass(address, Lane::Strangers).await?;
+        let slot = self.take_slot(Flow::Network(throttle::network(address)), &limits, sender).await?;
         drop(asking);
-        let password_hash = self.hashing.hash(&place, password).await?;
+        let password_hash = self.unless_overloaded(self.hashing.hash(&slot, password).await, &limits).await?;
+        drop(slot);
 
         let user_id = Uuid::now_v7();
         let user = NewUser {

@@ -210,7 +210,7 @@ fn read_passwords(r: &mut Reader) -> Passwords {
     let password = Passwords {
         min_length: r.number("password.min_length", 1..=128),
         bcrypt_cost: r.number("password.bcrypt_cost", 4..=16),
-        queue: r.number("password.queue", 1..=10_000),
+        max_wait: r.duration("password.max_wait", SECOND..=MINUTE),
     };
     if password.bcrypt_cost < 10 {
         r.warn("password.bcrypt_cost is below 10: a thief of the table guesses passwords fast; fit for tests only");

@@ -107,8 +107,8 @@ pub struct Passwords {
     pub min_length: usize,
     /// The logarithm of bcrypt's rounds.
     pub bcrypt_cost: u32,
-    /// Hashes that may wait.
-    pub queue: usize,
+    /// How long a sign-in may wait for its hash.
+    pub max_wait: Duration,
 }
 
 /// What to log and how.

@@ -108,7 +108,7 @@ pub struct LiveSession {
     pub profile: Option<Value>,
 }
 
-/// The longest `User-Agent` that is kept, in characters.
+/// The longest `User-Agent` that is kept, in bytes of UTF-8.
 const MAX_USER_AGENT: usize = 512;
 
 /// What a request tells of who sent it. Nothing, if an operator acts on the command line.
@@ -116,7 +116,7 @@ const MAX_USER_AGENT: usize = 512;
 pub struct Sender {
     /// The client's address.
     pub ip_address: Option<IpAddr>,
-    /// The first 512 characters of the `User-Agent` header.
+    /// The first 512 bytes of the `User-Agent` header, without part of a character.
     pub user_agent: Option<String>,
     /// The request's id, as in the log.
     pub request_id: Option<String>,
@@ -128,7 +128,10 @@ impl Sender {
     /// A sender with the bytes of its `User-Agent` header.
     #[must_use]
     pub fn new(ip_address: Option<IpAddr>, user_agent: Option<&[u8]>, request_id: &str) -> Self {
-        let kept = |bytes| String::from_utf8_lossy(bytes).chars().take(MAX_USER_AGENT).collect();
+        let kept = |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            text.get(..text.floor_char_boundary(MAX_USER_AGENT)).unwrap_or_default().to_owned()
+        };
         Self { ip_address, user_agent: user_agent.map(kept), request_id: Some(request_id.to_owned()), actor_id: None }
     }
 
@@ -178,6 +181,16 @@ pub struct ListedSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_agent_is_kept_up_to_512_bytes_in_whole_characters() {
+        let kept = |bytes: &[u8]| Sender::new(None, Some(bytes), "r1").user_agent.unwrap();
+        assert_eq!(kept(b"Phone/1.0"), "Phone/1.0");
+        assert_eq!(kept(&[b'x'; 513]), "x".repeat(512));
+        assert_eq!(kept("\u{1f600}".repeat(512).as_bytes()), "\u{1f600}".repeat(128));
+        assert_eq!(kept(format!("xx{}", "\u{1f600}".repeat(512)).as_bytes()).len(), 510);
+        assert_eq!(kept(&[0xff; 512]), "\u{fffd}".repeat(170), "bytes that are no text take three each");
+    }
 
     #[test]
     fn every_reason_has_one_name() {

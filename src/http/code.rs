@@ -29,6 +29,7 @@ pub enum Code {
     MethodNotAllowed,
     RequestTimeout,
     EmailTaken,
+    PasswordChangedMeanwhile,
     BodyTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
@@ -41,7 +42,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedRequest,
         Self::InvalidRequest,
         Self::UnsupportedGrantType,
@@ -65,6 +66,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::EmailTaken,
+        Self::PasswordChangedMeanwhile,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
@@ -113,6 +115,9 @@ impl Code {
             Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The method is not allowed here"),
             Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The body did not come in time"),
             Self::EmailTaken => ("email_taken", S::CONFLICT, "An account with this e-mail address exists"),
+            Self::PasswordChangedMeanwhile => {
+                ("password_changed_meanwhile", S::CONFLICT, "Another request has just changed the password")
+            }
             Self::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is larger than 16 KiB"),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
@@ -124,7 +129,7 @@ impl Code {
             }
             Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many tries; wait a little"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
-            Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too many sign-ins at once"),
+            Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too many sign-ins or large answers at once"),
             Self::ShuttingDown => ("shutting_down", S::SERVICE_UNAVAILABLE, "This process is about to end"),
             Self::DatabaseUnavailable => {
                 ("database_unavailable", S::SERVICE_UNAVAILABLE, "The service cannot reach its database")

@@ -143,9 +143,7 @@ impl ApiError {
             | Code::RefreshTokenReplayed
             | Code::SessionExpired
             | Code::SessionEnded => challenge("Bearer realm=\"claviger\""),
-            Code::Overloaded | Code::DatabaseUnavailable | Code::ShuttingDown => {
-                Some((RETRY_AFTER, HeaderValue::from_static("2")))
-            }
+            Code::DatabaseUnavailable | Code::ShuttingDown => Some((RETRY_AFTER, HeaderValue::from_static("2"))),
             Code::MalformedRequest
             | Code::InvalidRequest
             | Code::UnsupportedGrantType
@@ -158,11 +156,12 @@ impl ApiError {
             | Code::MethodNotAllowed
             | Code::RequestTimeout
             | Code::EmailTaken
+            | Code::PasswordChangedMeanwhile
             | Code::BodyTooLarge
             | Code::UnsupportedMediaType
             | Code::ValidationFailed
             | Code::Internal => None,
-            Code::RateLimited => Some((RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)))),
+            Code::RateLimited | Code::Overloaded => Some((RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)))),
         }
     }
 }
@@ -185,6 +184,7 @@ impl From<auth::Error> for ApiError {
             auth::Error::InvalidScope => Self::of(Code::InvalidScope),
             auth::Error::NotFound => Self::of(Code::NotFound),
             auth::Error::EmailTaken => Self::of(Code::EmailTaken),
+            auth::Error::PasswordChangedMeanwhile => Self::of(Code::PasswordChangedMeanwhile),
             auth::Error::AccessTokenInvalid => Self::of(Code::AccessTokenInvalid),
             auth::Error::AccessTokenExpired => Self::of(Code::AccessTokenExpired),
             auth::Error::RefreshTokenInvalid => Self::of(Code::RefreshTokenInvalid),
@@ -194,7 +194,7 @@ impl From<auth::Error> for ApiError {
             auth::Error::SessionEnded(ending) => Self { ending: Some(ending), ..Self::of(Code::SessionEnded) },
             auth::Error::SessionExpired => Self::of(Code::SessionExpired),
             auth::Error::RateLimited(wait) => Self { retry_after: whole_seconds(wait), ..Self::of(Code::RateLimited) },
-            auth::Error::Overloaded => Self::of(Code::Overloaded),
+            auth::Error::Overloaded(wait) => Self { retry_after: whole_seconds(wait), ..Self::of(Code::Overloaded) },
             auth::Error::DatabaseUnavailable(_) => Self { cause: Some(error), ..Self::of(Code::DatabaseUnavailable) },
             auth::Error::Internal(_) => Self { cause: Some(error), ..Self::of(Code::Internal) },
         }
@@ -203,7 +203,7 @@ impl From<auth::Error> for ApiError {
 
 /// Rounded up: who comes back on time is let in.
 fn whole_seconds(wait: Duration) -> Option<u32> {
-    u32::try_from(wait.as_millis().div_ceil(1000)).ok()
+    u32::try_from(wait.as_millis().div_ceil(1000).max(1)).ok()
 }
 
 impl fmt::Display for ApiError {

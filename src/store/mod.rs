@@ -261,6 +261,26 @@ impl Store {
         .await
     }
 
+    /// As [`Store::transaction`], but rolls back where `work` comes to a refusal.
+    ///
+    /// # Errors
+    /// As [`Store::run`].
+    pub async fn attempt<T, R>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<Result<T, R>, Error>,
+    ) -> Result<Result<T, R>, Error> {
+        self.run(async |connection| {
+            let transaction = connection.transaction().await?;
+            let outcome = work(&transaction).await?;
+            match outcome {
+                Ok(_) => transaction.commit().await?,
+                Err(_) => transaction.rollback().await?,
+            }
+            Ok(outcome)
+        })
+        .await
+    }
+
     /// The longest that a transaction can take from its first statement to its commit.
     #[must_use]
     pub fn call_limit(&self) -> Duration {

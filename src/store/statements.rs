@@ -40,6 +40,11 @@ impl Transaction<'_> {
         let committing = begin(self.place, "commit");
         end(committing, self.inner.commit().await)
     }
+
+    pub(super) async fn rollback(self) -> Result<(), Error> {
+        let rolling_back = begin(self.place, "rollback");
+        end(rolling_back, self.inner.rollback().await)
+    }
 }
 
 /// A value and its type: naming the type spares the server guessing it, and the SQL its casts.

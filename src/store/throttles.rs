@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::{Error, Parameter, Statements, query_one, query_opt};
+use super::{Error, Parameter, Statements, Transaction, query_one, query_opt};
 use crate::domain::throttle::Limit;
 
 /// Takes a try from every bucket, or none and says how long to wait if one of them is empty.
@@ -71,6 +71,60 @@ pub async fn give_back(client: &impl Statements, limits: &[Limit]) -> Result<(),
     let parameters: [Parameter<'_>; 3] =
         [(&keys, Type::BYTEA_ARRAY), (&refills, Type::FLOAT8_ARRAY), (&in_a_row, Type::BOOL_ARRAY)];
     query_opt(client, sql, &parameters).await.map(drop)
+}
+
+/// Gives back what a sign-in took that succeeded, as [`give_back`], and takes one from the bucket of the account's sign-ins; says
+/// how long to wait if that is empty, and then the transaction must be rolled back.
+///
+/// The account is locked by then, and this bucket is taken nowhere else, so no two sign-ins wait for each other in a circle.
+///
+/// # Errors
+/// [`Error`].
+pub async fn settle(
+    transaction: &Transaction<'_>,
+    limits: &[Limit],
+    sign_ins: &Limit,
+) -> Result<Option<Duration>, Error> {
+    let sql = "with asked as (
+                 select key, make_interval(secs => refill) as refill, in_a_row
+                 from unnest($1, $2, $3) as a (key, refill, in_a_row)
+               ), locked as (
+                 select t.key, case when in_a_row then clock_timestamp() else full_at - refill end as full_at
+                 from throttles t join asked on asked.key = t.key
+                 order by t.key
+                 for update of t
+               ), given_back as (
+                 update throttles t set full_at = locked.full_at from locked where t.key = locked.key
+               ), taken as (
+                 insert into throttles as t (key, full_at)
+                 select $4, clock_timestamp() + make_interval(secs => $5)
+                 on conflict (key) do update
+                   set full_at = greatest(t.full_at, clock_timestamp()) + make_interval(secs => $5)
+                   where t.full_at - clock_timestamp() <= make_interval(secs => $5 * ($6 - 1))
+                 returning 1
+               )
+               select exists (select from taken) as taken,
+                      extract(epoch from (select full_at from throttles where key = $4) - clock_timestamp()
+                                         - make_interval(secs => $5 * ($6 - 1)))::float8 as seconds";
+    let keys: Vec<&[u8]> = limits.iter().map(|limit| limit.key.as_slice()).collect();
+    let refills: Vec<f64> = limits.iter().map(|limit| limit.refill.as_secs_f64()).collect();
+    let in_a_row: Vec<bool> = limits.iter().map(|limit| limit.in_a_row).collect();
+    let (sign_ins_key, refill, burst) =
+        (sign_ins.key.as_slice(), sign_ins.refill.as_secs_f64(), f64::from(sign_ins.burst));
+    let parameters: [Parameter<'_>; 6] = [
+        (&keys, Type::BYTEA_ARRAY),
+        (&refills, Type::FLOAT8_ARRAY),
+        (&in_a_row, Type::BOOL_ARRAY),
+        (&sign_ins_key, Type::BYTEA),
+        (&refill, Type::FLOAT8),
+        (&burst, Type::FLOAT8),
+    ];
+    let row = query_one(transaction, sql, &parameters).await?;
+    if row.try_get("taken")? {
+        return Ok(None);
+    }
+    let seconds: Option<f64> = row.try_get("seconds")?;
+    Ok(Some(Duration::try_from_secs_f64(seconds.unwrap_or(1.0).max(1.0)).unwrap_or(Duration::MAX)))
 }
 
 /// Removes some of the rows that say nothing any more, and says how many.

@@ -1,98 +1,119 @@
 //! Bounds how many passwords are hashed at once, so that a flood of logins leaves refresh and me fast.
 //!
-//! `comparing` says what is computed for a password and what that means, `workers` computes it.
+//! `comparing` says what is computed for a password and what that means, `workers` computes it, `queue` says whose turn it is
+//! and who is turned away, `concurrency` bounds how much one account does at once.
 
 mod comparing;
+mod concurrency;
+mod queue;
 mod workers;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Error;
 use crate::domain::password::{Comparing, Other, Password, PasswordHash, Salt};
-use crate::domain::throttle::Trier;
+use crate::domain::throttle::{Trier, network};
 use crate::figures::Figures;
 use crate::traces;
 pub use comparing::Comparison;
 use comparing::{Found, Today};
-use workers::{Step, Workers, yield_to_others};
+use concurrency::ConcurrencyLimiter;
+pub(super) use concurrency::{Holder, Permit};
+pub(super) use queue::Flow;
+use queue::Full;
+use workers::{Begin, Step, Workers, yield_to_others};
 
 /// Hashes under way on all cores but one (at least one), several on each, with a bounded queue in front.
 pub struct Hashing {
     cost: u32,
-    /// Hashes running or waiting, and those about to be, unless limits refuse them.
-    places: Arc<Semaphore>,
-    /// As many more, for those who are no strangers.
-    kept_places: Arc<Semaphore>,
-    /// How many of each there are.
-    size: usize,
-    workers: Workers,
+    max_wait: Duration,
+    workers: Arc<Workers>,
+    /// How many sign-ins of one account are under way.
+    pub(super) accounts: ConcurrencyLimiter,
     /// Comparisons that are no bcrypt, each with a core to itself.
     others: Arc<Semaphore>,
 }
 
 const BROKE_DOWN: &str = "hashing passwords broke down";
 
-/// A place in the queue, kept as long as this lives.
-#[derive(Debug)]
-pub struct Place {
-    _permit: OwnedSemaphorePermit,
+/// A slot in the queue. It is given back when its first hash begins, or when this is dropped.
+pub struct QueueSlot {
+    workers: Arc<Workers>,
+    flow: Flow,
+    /// Whether it is still there, for the first hash.
+    reserved: AtomicBool,
+}
+
+impl Drop for QueueSlot {
+    fn drop(&mut self) {
+        if self.reserved.swap(false, Ordering::Relaxed) {
+            self.workers.release(self.flow);
+        }
+    }
+}
+
+impl From<Full> for Error {
+    fn from(Full { retry_after }: Full) -> Self {
+        Self::Overloaded(retry_after)
+    }
 }
 
 impl Hashing {
-    /// A pool for hashes at `cost`, where `queue` may wait.
+    /// A pool for hashes at `cost`, before which a newcomer waits for `max_wait` at most.
     #[must_use]
-    pub fn new(cost: u32, queue: usize) -> Self {
+    pub fn new(cost: u32, max_wait: Duration) -> Self {
         let cores = available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
-        let workers = Workers::new(cores);
-        let places = workers.at_once() + queue;
-        let semaphore = |size| Arc::new(Semaphore::new(size));
-        let (kept_places, others) = (semaphore(places), semaphore(cores));
-        Self { cost, places: semaphore(places), kept_places, size: places, workers, others }
+        let workers = Arc::new(Workers::new(cores, cost, max_wait));
+        let accounts = ConcurrencyLimiter::new(max_wait);
+        Self { cost, max_wait, workers, accounts, others: Arc::new(Semaphore::new(cores)) }
     }
 
     /// Enters what is measured of the queue.
     pub fn enter_figures(&self, figures: &mut Figures) {
-        let (places, strangers, others) = (self.size, Arc::clone(&self.places), Arc::clone(&self.kept_places));
-        let depths = move || {
-            let taken = |semaphore: &Semaphore| places.saturating_sub(semaphore.available_permits());
-            [("stranger", taken(&strangers)), ("known", taken(&others))]
-        };
-        figures.enter_levels(
-            ("password_queue_depth", "Sign-ins that have a place in the queue of passwords, those being hashed too."),
-            "line",
-            depths,
-        );
         self.workers.enter_figures(figures);
     }
 
-    /// Takes a place in the queue.
-    ///
-    /// Whoever has a live session of the account has places of their own, which strangers cannot fill.
+    /// Which flow a sign-in belongs to: whoever has a live session of the account shares the account's turns, strangers share
+    /// those of their network.
+    pub(super) fn flow(account: Option<uuid::Uuid>, trier: Trier) -> Flow {
+        match (account, trier) {
+            (Some(account), Trier::Device(_) | Trier::Neighbour(_)) => Flow::Account(account),
+            (_, Trier::Stranger(address) | Trier::Neighbour(address)) => Flow::Network(network(address)),
+            (None, Trier::Device(session)) => Flow::Account(session),
+        }
+    }
+
+    /// Whether there is room in the queue. It costs nothing, so it is asked before a try is taken from the limits.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the queue is full.
-    pub fn queue(&self, trier: Trier) -> Result<Place, Error> {
-        let places = match trier {
-            Trier::Device(_) | Trier::Neighbour(_) => &self.kept_places,
-            Trier::Stranger(_) => &self.places,
-        };
-        Arc::clone(places)
-            .try_acquire_owned()
-            .map(|permit| Place { _permit: permit })
-            .map_err(|_full| Error::Overloaded)
+    /// [`Error::Overloaded`] when a newcomer would wait too long.
+    pub(super) fn check_room(&self, flow: Flow) -> Result<(), Error> {
+        Ok(self.workers.check(flow)?)
+    }
+
+    /// Takes a slot in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when a newcomer would wait too long.
+    pub(super) fn queue(&self, flow: Flow) -> Result<QueueSlot, Error> {
+        self.workers.reserve(flow)?;
+        Ok(QueueSlot { workers: Arc::clone(&self.workers), flow, reserved: AtomicBool::new(true) })
     }
 
     /// Hashes a new password.
     ///
     /// # Errors
+    /// [`Error::Overloaded`] when the slot went to a newcomer, or the wait was far longer than it looked;
     /// [`Error::Internal`] when the system has no random bytes, or hashing this or what is hashed beside it broke down.
-    pub async fn hash(&self, _place: &Place, password: Password) -> Result<PasswordHash, Error> {
+    pub async fn hash(&self, slot: &QueueSlot, password: Password) -> Result<PasswordHash, Error> {
         let salt = Salt::random().map_err(Error::internal)?;
         let today = Today { cost: self.cost, salt };
-        self.answer(|reply| Some(comparing::hash(&password, today, move |hash| _ = reply.send(hash)))).await
+        self.answer(slot, |reply| Some(comparing::hash(&password, today, move |hash| _ = reply.send(hash)))).await
     }
 
     /// Compares a claimed password with a stored hash. A wrong one takes the work of one hash at today's cost, whether
@@ -102,7 +123,7 @@ impl Hashing {
     /// As [`Hashing::hash`].
     pub async fn compare(
         &self,
-        _place: &Place,
+        slot: &QueueSlot,
         password: Password,
         stored: Option<&PasswordHash>,
     ) -> Result<Comparison, Error> {
@@ -112,7 +133,8 @@ impl Hashing {
             Comparing::Other(other) => (Vec::new(), self.compare_other(&password, other).await?),
             Comparing::Bcrypt(attempts) => (attempts, Found::Nothing { spent: 0 }),
         };
-        self.answer(|reply| comparing::compare(password, attempts, found, Today { cost: self.cost, salt }, reply)).await
+        let today = Today { cost: self.cost, salt };
+        self.answer(slot, |reply| comparing::compare(password, attempts, found, today, reply)).await
     }
 
     /// Compares with another system's hash that is no bcrypt.
@@ -131,17 +153,36 @@ impl Hashing {
 
     /// Has a job done. One that panics is a bug, also for those beside it, whose work is lost: the operator must hear of it, and
     /// whoever is told to come again would meet it again.
-    async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Option<Step>) -> Result<T, Error> {
+    async fn answer<T>(
+        &self,
+        slot: &QueueSlot,
+        job: impl FnOnce(oneshot::Sender<T>) -> Option<Step>,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         if let Some(step) = job(reply) {
             let waiting = traces::part("wait for a core");
-            self.workers.enqueue(step).await.map_err(|_gone| Error::internal(BROKE_DOWN))?;
+            self.begin(slot, step).await?;
             waiting.done();
         }
         let hashing = traces::part("hash a password");
         let outcome = answer.await.map_err(|_gone| Error::internal(BROKE_DOWN));
         hashing.came_to(&outcome, |_panicked| "panic".into());
         outcome
+    }
+
+    /// Waits until a thread has taken a job.
+    async fn begin(&self, slot: &QueueSlot, step: Step) -> Result<(), Error> {
+        let reserved = slot.reserved.swap(false, Ordering::Relaxed);
+        let begun = self.workers.enqueue(slot.flow, reserved, step);
+        // A quarter more than was promised: the machine may have become slower since.
+        let longest = self.max_wait + self.max_wait / 4;
+        let overloaded = || Error::Overloaded(self.max_wait / 2);
+        match tokio::time::timeout(longest, begun).await {
+            Ok(Ok(Begin::Now)) => Ok(()),
+            Ok(Ok(Begin::Shed)) => Err(overloaded()),
+            Ok(Err(_gone)) => Err(Error::internal(BROKE_DOWN)),
+            Err(_elapsed) => Err(overloaded()),
+        }
     }
 }
 
@@ -158,10 +199,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_bug_in_hashing_is_one_for_whoever_is_hashed_beside_it_and_for_nobody_after() {
-        let hashing = Hashing::new(4, 4);
+        let hashing = Hashing::new(4, Duration::from_secs(10));
+        let slot = || hashing.queue(Flow::Network(network([192, 0, 2, 1].into()))).unwrap();
+        let slots = (slot(), slot());
         let (broken, beside) = tokio::join!(
-            hashing.answer(|_reply: oneshot::Sender<()>| Some(step(Box::new(|_| panic!("a bug"))))),
-            hashing.answer(|reply| Some(step(Box::new(move |_| {
+            hashing.answer(&slots.0, |_reply: oneshot::Sender<()>| Some(step(Box::new(|_| panic!("a bug"))))),
+            hashing.answer(&slots.1, |reply| Some(step(Box::new(move |_| {
                 _ = reply.send(());
                 None
             })))),
@@ -170,10 +213,10 @@ mod tests {
         // Where there are more cores it was hashed on another.
         assert!(matches!(beside, Ok(()) | Err(Error::Internal(_))), "{beside:?}");
 
-        let place = hashing.queue(Trier::Stranger([192, 0, 2, 1].into())).unwrap();
-        let hash = hashing.hash(&place, Password::claimed("right")).await.unwrap();
+        let slot = slot();
+        let hash = hashing.hash(&slot, Password::claimed("right")).await.unwrap();
         assert!(matches!(
-            hashing.compare(&place, Password::claimed("right"), Some(&hash)).await,
+            hashing.compare(&slot, Password::claimed("right"), Some(&hash)).await,
             Ok(Comparison::Right)
         ));
     }

@@ -15,7 +15,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use claviger::auth::{Auth, Counters, Gate, Hashing, KeyRing, Keys, Turnstile};
+use claviger::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys};
 use claviger::config;
 use claviger::domain::access_token::AccessTokens;
 use claviger::domain::client::{Scope, Scopes};
@@ -102,7 +102,7 @@ impl Service {
         let service = system.block_on(async move {
             let auth = Auth {
                 store: Store::new(&settings.database).unwrap(),
-                hashing: Arc::new(Hashing::new(4, 1)),
+                hashing: Arc::new(Hashing::new(4, Duration::from_secs(1))),
                 gate: Arc::new(Gate::new(settings.access_token.ttl)),
                 keys: Arc::new(KeyRing::new(Keys { access_tokens, refresh_keys })),
                 sessions: settings.sessions,
@@ -110,7 +110,7 @@ impl Service {
                 profile_schema: None,
                 password_min_length: settings.password.min_length,
                 throttling: true,
-                turnstile: Arc::new(Turnstile::new(2, settings.database.wait_timeout)),
+                admission: Arc::new(AdmissionLimiter::new(2, settings.database.wait_timeout)),
                 mailing: None,
                 counts: Arc::new(Counters::default()),
             };

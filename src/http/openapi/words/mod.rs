@@ -14,4 +14,5 @@ use super::tags::Tag;
 use crate::http::error::Code;
 
 /// What checking a password of a person's own takes, besides an access token.
-const OF_PROOFS: [Code; 3] = [Code::InvalidCredentials, Code::RateLimited, Code::Overloaded];
+const OF_PROOFS: [Code; 4] =
+    [Code::InvalidCredentials, Code::PasswordChangedMeanwhile, Code::RateLimited, Code::Overloaded];
