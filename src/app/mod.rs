@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::auth::sweep::Sweep;
-use crate::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys, Mailing};
+use crate::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys, LargeAnswers, Mailing};
 use crate::config::Settings;
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
@@ -95,6 +95,8 @@ impl App {
             .map(|mail| Mailing { require_verified_email: mail.require_verified_email, queued: Arc::clone(&queued) });
         let outbox = settings.mail.map(|mail| Outbox::new(store.clone(), mail, queued)).transpose()?;
         let outbox = outbox.map(|outbox| outbox.traced(tracer.clone()));
+        // A burst waits for the database no longer than half of what it may wait for its hashes.
+        let patience = settings.database.wait_timeout.max(settings.password.max_wait / 2);
         let auth = Auth {
             store: store.clone(),
             hashing: Arc::new(Hashing::new(settings.password.bcrypt_cost, settings.password.max_wait)),
@@ -109,7 +111,8 @@ impl App {
             profile_schema: settings.profile_schema.map(Arc::new),
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
-            admission: Arc::new(AdmissionLimiter::new(store.most_connections(), settings.database.wait_timeout)),
+            admission: Arc::new(AdmissionLimiter::new(store.most_connections(), patience)),
+            large_answers: LargeAnswers::default(),
             mailing,
             counts: Arc::new(Counters::default()),
         };

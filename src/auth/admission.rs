@@ -125,18 +125,14 @@ mod tests {
         }
         assert!(crowd.iter().all(Option::is_some));
         assert!(limiter.pass(crowded, Lane::Strangers).await.is_err());
-        let others =
-            (limiter.pass(other, Lane::Strangers).await.ok(), limiter.pass(other, Lane::Strangers).await.ok());
+        let others = (limiter.pass(other, Lane::Strangers).await.ok(), limiter.pass(other, Lane::Strangers).await.ok());
         assert!(others.0.is_some() && others.1.is_some());
         assert!(
             limiter.pass(other, Lane::Strangers).await.is_err(),
             "it is full, and waited for no longer than allowed"
         );
         for lane in [Lane::Devices, Lane::Programs] {
-            assert!(
-                limiter.pass(crowded, lane).await.is_ok(),
-                "{lane:?} are let in beside the crowd of their network"
-            );
+            assert!(limiter.pass(crowded, lane).await.is_ok(), "{lane:?} are let in beside the crowd of their network");
             assert!(limiter.pass(other, lane).await.is_ok(), "{lane:?} do not wait behind strangers");
         }
 

@@ -41,7 +41,12 @@ impl Auth {
         let (password, new_email) = change.check()?;
         let mut caller = self.reauthenticate(claims, password, Kind::EmailChangeFailed, sender).await?;
         let kind = MailKind::ChangeEmail;
-        self.take(&throttle::of_mail(kind.as_str(), new_email.as_str(), counted(sender)), sender).await?;
+        let of_mail = throttle::of_mail(kind.as_str(), new_email.as_str(), counted(sender));
+        if let Err(refused) = self.take(&of_mail, sender).await {
+            // The password was right, so its try is no failure.
+            self.give_back_try(&caller.limits).await?;
+            return Err(refused);
+        }
         let event = Event::of_session(Kind::EmailChangeRequested, claims.sub, claims.sid);
         let recipient = new_email.as_str();
         let requesting = self.act(&mut caller, async |transaction| {

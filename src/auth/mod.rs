@@ -15,6 +15,7 @@ mod export;
 pub mod hashing;
 pub mod import;
 mod keys;
+mod large_answers;
 mod login;
 mod logout;
 mod logout_all;
@@ -56,6 +57,7 @@ pub use events::Trail;
 pub use export::Export;
 pub use hashing::Hashing;
 pub use keys::{KeyRing, Keys};
+pub use large_answers::{LargeAnswer, LargeAnswers};
 pub use login::Login;
 pub use look_up::Wanted;
 pub use mailing::Mailing;
@@ -91,6 +93,8 @@ pub struct Auth {
     pub throttling: bool,
     /// Bounds the sign-ins that ask the database at once.
     pub admission: Arc<AdmissionLimiter>,
+    /// The large answers that are being written.
+    pub large_answers: LargeAnswers,
     /// That mail is sent; none where it is not.
     pub mailing: Option<Mailing>,
     /// What is counted of refreshes and tries.

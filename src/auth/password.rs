@@ -38,7 +38,8 @@ impl Auth {
         let keeps_others = change.keep_other_sessions;
         let (current, new) = change.check(self.password_min_length, &claims.email)?;
         let mut caller = self.reauthenticate(claims, current, Kind::PasswordChangeFailed, sender).await?;
-        let hash = self.hashing.hash(&caller.slot, new.clone()).await?;
+        let hash = self.hashing.hash(&caller.slot, new.clone()).await;
+        let hash = self.unless_overloaded(hash, &caller.limits).await?;
         let event = Event::of_session(Kind::PasswordChanged, claims.sub, claims.sid);
         let ending = Ending { user_id: claims.sub, ended_by: EndedBy::PasswordChanged, sender };
         let end_others = async |transaction: &Transaction<'_>| {

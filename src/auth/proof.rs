@@ -16,7 +16,8 @@ pub(super) struct Reauthenticated<'a> {
     claims: &'a Claims,
     password: Password,
     verified: PasswordHash,
-    limits: Vec<Limit>,
+    /// The limits that the try was taken from.
+    pub(super) limits: Vec<Limit>,
     /// Bounds what one account does at once.
     _permit: Permit,
     /// For more hashing.
@@ -53,9 +54,11 @@ impl Auth {
         let flow = Flow::Account(claims.sub);
         let limits = throttle::of_password_proof(claims.sub, claims.sid);
         let mut permit = self.hashing.accounts.admit(holder(flow, &limits))?;
+        // As it is now: a password that is right when it comes is not wrong because it had to wait.
+        let stored = self.live_hash(claims).await?;
         permit.wait().await?;
         let slot = self.take_slot(flow, &limits, sender).await?;
-        let verified = self.verify(&slot, claims, &password).await;
+        let verified = self.verify(&slot, claims, &password, stored).await;
         match self.unless_overloaded(verified, &limits).await? {
             Some(verified) => Ok(Reauthenticated { claims, password, verified, limits, _permit: permit, slot }),
             None => {
@@ -94,10 +97,14 @@ impl Auth {
             match acting.await? {
                 Acted::Now(done) => return Ok(done),
                 Acted::NoLongerAllowed => return Err(Error::AccessTokenInvalid),
-                Acted::Replaced => match self.verify(&caller.slot, claims, &caller.password).await? {
-                    Some(verified) => caller.verified = verified,
-                    None => break,
-                },
+                Acted::Replaced => {
+                    let stored = self.live_hash(claims).await?;
+                    let verified = self.verify(&caller.slot, claims, &caller.password, stored).await;
+                    match self.unless_overloaded(verified, &caller.limits).await? {
+                        Some(verified) => caller.verified = verified,
+                        None => break,
+                    }
+                }
             }
         }
         self.give_back_try(&caller.limits).await?;
@@ -109,14 +116,21 @@ impl Auth {
     /// # Errors
     /// As [`Auth::reauthenticate`].
     pub(super) async fn is_now(&self, caller: &mut Reauthenticated<'_>, password: Password) -> Result<bool, Error> {
-        let Some(verified) = self.verify(&caller.slot, caller.claims, &password).await? else { return Ok(false) };
+        let stored = self.live_hash(caller.claims).await?;
+        let verified = self.verify(&caller.slot, caller.claims, &password, stored).await?;
+        let Some(verified) = verified else { return Ok(false) };
         (caller.password, caller.verified) = (password, verified);
         Ok(true)
     }
 
-    /// The stored hash, if it is that of the password.
-    async fn verify(&self, slot: &QueueSlot, claims: &Claims, password: &Password) -> Result<Option<PasswordHash>, Error> {
-        let mut stored = self.live_hash(claims).await?;
+    /// The stored hash, or the one that has replaced it meanwhile, if it is that of the password.
+    async fn verify(
+        &self,
+        slot: &QueueSlot,
+        claims: &Claims,
+        password: &Password,
+        mut stored: PasswordHash,
+    ) -> Result<Option<PasswordHash>, Error> {
         for _ in 0..MOST_COMPARISONS {
             let compared = self.hashing.compare(slot, password.clone(), Some(&stored)).await?;
             if !matches!(compared, Comparison::Wrong) {

@@ -47,11 +47,7 @@ impl Auth {
     ///
     /// # Errors
     /// That of `outcome`, and [`Error::DatabaseUnavailable`].
-    pub(super) async fn unless_overloaded<T>(
-        &self,
-        outcome: Result<T, Error>,
-        limits: &[Limit],
-    ) -> Result<T, Error> {
+    pub(super) async fn unless_overloaded<T>(&self, outcome: Result<T, Error>, limits: &[Limit]) -> Result<T, Error> {
         if matches!(outcome, Err(Error::Overloaded(_))) {
             self.give_back_try(limits).await?;
         }

@@ -1,7 +1,8 @@
 //! Accounts: registering, and one's own.
 
+use actix_web::body::BodySize;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_DISPOSITION;
+use actix_web::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use super::body::Body;
 use super::browser::Transport;
 use super::error::ApiError;
 use super::sessions::answer_signed_in;
+use super::stream::{self, BrokenOff, Writer};
 use super::{Outside, State, sender};
 use crate::auth::{Export, PasswordChange, ProfileChange, Registered, Registration};
 use crate::domain::event::RecordedEvent;
@@ -129,7 +131,8 @@ pub(super) struct ToVerifyBody {
 }
 
 /// Everything that is kept about a user.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document has it, `write_export` writes it")]
 #[schema(as = Export)]
 pub(super) struct ExportBody {
     user: UserBody,
@@ -194,9 +197,47 @@ pub(super) async fn export_me(
     request: HttpRequest,
     caller: CurrentUser,
 ) -> Result<HttpResponse, ApiError> {
-    let Export { user, sessions, trail } = state.export(&caller.0, &sender(&request)).await?;
-    let body = ExportBody { user: user.into(), sessions, events: trail.events, events_next: trail.next };
-    Ok(HttpResponse::Ok().insert_header((CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")).json(body))
+    let export = state.export(&caller.0, &sender(&request)).await?;
+    let mut answer = stream::streamed(BodySize::Stream, async move |writer| write_export(export, writer).await);
+    let file = HeaderValue::from_static("attachment; filename=\"account.json\"");
+    answer.headers_mut().insert(CONTENT_DISPOSITION, file);
+    Ok(answer)
+}
+
+/// Writes an [`ExportBody`], a page of rows at a time.
+async fn write_export(mut export: Export, mut writer: Writer) -> Result<(), BrokenOff> {
+    writer.text(b"{\"user\":").await?;
+    writer.json(&UserBody::from(export.user.clone())).await?;
+    writer.text(b",\"sessions\":[").await?;
+    let mut separator: &[u8] = b"";
+    loop {
+        let page = export.next_sessions().await?;
+        for session in &page {
+            writer.text(separator).await?;
+            writer.json(session).await?;
+            separator = b",";
+        }
+        if page.is_empty() {
+            break;
+        }
+    }
+    writer.text(b"],\"events\":[").await?;
+    separator = b"";
+    loop {
+        let page = export.next_events().await?;
+        for event in &page {
+            writer.text(separator).await?;
+            writer.json(event).await?;
+            separator = b",";
+        }
+        if page.is_empty() {
+            break;
+        }
+    }
+    writer.text(b"],\"events_next\":").await?;
+    writer.json(&export.events_next()).await?;
+    writer.text(b"}").await?;
+    writer.end().await
 }
 
 pub(super) async fn change_me(

@@ -11,7 +11,7 @@ use super::bearer::CurrentUser;
 use super::body::Body;
 use super::error::ApiError;
 use super::part::Part;
-use super::{State, sender};
+use super::{State, sender, stream};
 use crate::auth;
 use crate::auth::operate::{AccountChange, Details, Directory};
 use crate::domain::event::RecordedEvent;
@@ -117,12 +117,12 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let (filter, Part { before, limit }) = query.into_inner().check()?;
     let directory = state.list_users(&caller.0, &filter, before, limit).await?;
-    Ok(HttpResponse::Ok().json(DirectoryBody::from(directory)))
+    stream::list(&state, caller.0.sub, &DirectoryBody::from(directory))
 }
 
 pub(super) async fn look(state: State, caller: CurrentUser, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let details = state.look_at_user(&caller.0, parse_id(&id)).await?;
-    Ok(HttpResponse::Ok().json(DetailsBody::from(details)))
+    stream::list(&state, caller.0.sub, &DetailsBody::from(details))
 }
 
 pub(super) async fn change(

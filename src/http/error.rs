@@ -161,7 +161,9 @@ impl ApiError {
             | Code::UnsupportedMediaType
             | Code::ValidationFailed
             | Code::Internal => None,
-            Code::RateLimited | Code::Overloaded => Some((RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)))),
+            Code::RateLimited | Code::Overloaded => {
+                Some((RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1))))
+            }
         }
     }
 }

@@ -4,10 +4,10 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::State;
 use super::bearer::CurrentUser;
 use super::error::ApiError;
 use super::part::Part;
+use super::{State, stream};
 use crate::auth::{self, Trail};
 use crate::domain::event::RecordedEvent;
 use crate::domain::place::Place;
@@ -43,5 +43,5 @@ pub(super) async fn list(
     let Part { before, limit } =
         Part::parse(before.as_deref(), limit.as_deref()).map_err(auth::Error::InvalidFields)?;
     let Trail { events, next } = state.events(&caller.0, before, limit).await?;
-    Ok(HttpResponse::Ok().json(EventsBody { events, next }))
+    stream::list(&state, caller.0.sub, &EventsBody { events, next })
 }

@@ -25,6 +25,7 @@ pub mod openapi;
 mod part;
 mod presented;
 mod sessions;
+mod stream;
 mod token;
 mod traced;
 mod users;

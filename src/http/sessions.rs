@@ -14,7 +14,7 @@ use super::body::Body;
 use super::browser::{Browsers, Transport};
 use super::error::{ApiError, Code};
 use super::presented::{Cookies, Presented, RefreshTokenRequest};
-use super::{Outside, State, sender};
+use super::{Outside, State, sender, stream};
 use crate::auth::{Login, Refresh, SignedIn, Tokens};
 use crate::domain::session::ListedSession;
 
@@ -269,7 +269,7 @@ pub(super) struct SessionsBody {
 pub(super) async fn list(state: State, caller: CurrentUser) -> Result<HttpResponse, ApiError> {
     let listed = state.sessions(&caller.0).await?;
     let body = |session: ListedSession| SessionBody { current: session.id == caller.0.sid, session };
-    Ok(HttpResponse::Ok().json(SessionsBody { sessions: listed.into_iter().map(body).collect() }))
+    stream::list(&state, caller.0.sub, &SessionsBody { sessions: listed.into_iter().map(body).collect() })
 }
 
 /// What is no id is nobody's session.

@@ -268,3 +268,44 @@ async fn new_keys_are_good_and_kept() {
     let checked = claviger(&["check-config"], &files);
     assert!(checked.status.success(), "{}", text(&checked));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn threads_that_hash_give_way_to_all_others() {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+    let database = TestDatabase::migrated().await;
+    let server = ServerProcess::ready(&database.url, &[]).await;
+    server.anonymous().register("ada@example.com").await;
+    // One that is no bcrypt is compared on a thread of another kind.
+    let mut digest = [0; 32];
+    let iterations = std::num::NonZeroU32::new(1_000).unwrap();
+    let algorithm = aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256;
+    aws_lc_rs::pbkdf2::derive(algorithm, iterations, b"saltsalt", PASSWORD.as_bytes(), &mut digest);
+    let hash = format!("{{django}}pbkdf2_sha256$1000$saltsalt${}", BASE64_STANDARD.encode(digest));
+    database.execute(&format!("update users set password_hash = '{hash}'")).await;
+    assert_eq!(server.anonymous().login("ada@example.com", PASSWORD).await.status, 200);
+
+    let pid = server.child.id();
+    let (mut hashing, mut others, mut raised) = (Vec::new(), Vec::new(), 0);
+    let mut own = None;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let folder = thread.unwrap().path();
+        let read = |file| std::fs::read_to_string(folder.join(file)).unwrap();
+        let (name, stat) = (read("comm"), read("stat"));
+        // The 19th field of proc_pid_stat(5), counted from the state, which is the third.
+        let nice: i32 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
+        if folder.ends_with(pid.to_string()) {
+            own = Some(nice);
+        }
+        match name.trim() {
+            "hashing" => hashing.push(nice),
+            _ if nice == 10 => raised += 1,
+            _ => others.push(nice),
+        }
+    }
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(hashing, vec![10; cores.saturating_sub(1).max(1)]);
+    assert_eq!(raised, 1, "the comparison that is no bcrypt");
+    assert!(others.len() > 1 && others.iter().all(|nice| Some(*nice) == own && *nice < 10), "{own:?} {others:?}");
+}

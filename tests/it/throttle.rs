@@ -149,7 +149,7 @@ async fn a_crowd_of_strangers_keeps_no_program_of_its_network_from_a_token() {
     let holder = other.transaction().await.unwrap();
     holder.batch_execute("lock table users").await.unwrap();
     let mut crowd = JoinSet::new();
-    for _ in 0..70 {
+    for _ in 0..140 {
         let caller = app.anonymous();
         crowd.spawn(async move { caller.login("ada@example.com", "a wrong password").await });
     }

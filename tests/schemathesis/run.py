@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery staple"
 # Cheap hashes, and no limits on tries: what is tried here are answers.
 SETTINGS = {
     "CLAVIGER__PASSWORD__BCRYPT_COST": "4",
-    "CLAVIGER__PASSWORD__QUEUE": "1000",
+    "CLAVIGER__PASSWORD__MAX_WAIT": "1m",
     "CLAVIGER__THROTTLE__ENABLED": "false",
     "PORT": os.environ.get("TEST_API_PORT", "0"),
     "RUST_LOG": "error",

@@ -174,8 +174,7 @@ impl Hashing {
     async fn begin(&self, slot: &QueueSlot, step: Step) -> Result<(), Error> {
         let reserved = slot.reserved.swap(false, Ordering::Relaxed);
         let begun = self.workers.enqueue(slot.flow, reserved, step);
-        // A quarter more than was promised: the machine may have become slower since.
-        let longest = self.max_wait + self.max_wait / 4;
+        let longest = self.workers.longest_wait();
         let overloaded = || Error::Overloaded(self.max_wait / 2);
         match tokio::time::timeout(longest, begun).await {
             Ok(Ok(Begin::Now)) => Ok(()),
@@ -215,9 +214,6 @@ mod tests {
 
         let slot = slot();
         let hash = hashing.hash(&slot, Password::claimed("right")).await.unwrap();
-        assert!(matches!(
-            hashing.compare(&slot, Password::claimed("right"), Some(&hash)).await,
-            Ok(Comparison::Right)
-        ));
+        assert!(matches!(hashing.compare(&slot, Password::claimed("right"), Some(&hash)).await, Ok(Comparison::Right)));
     }
 }

@@ -180,12 +180,10 @@ impl<T> FairQueue<T> {
             let flows = if class == Class::Known { &self.known } else { &self.strangers };
             flows.slots + usize::from(newcomer.class() == class)
         };
-        let longer = if with_newcomer(Class::Known) > with_newcomer(Class::Stranger) {
-            &self.known
-        } else {
-            &self.strangers
-        };
-        let longest = longer.flows.iter().filter(|(_, queue)| !queue.jobs.is_empty()).max_by_key(|(_, queue)| queue.slots);
+        let longer =
+            if with_newcomer(Class::Known) > with_newcomer(Class::Stranger) { &self.known } else { &self.strangers };
+        let longest =
+            longer.flows.iter().filter(|(_, queue)| !queue.jobs.is_empty()).max_by_key(|(_, queue)| queue.slots);
         let own = self.flows(newcomer).flows.get(&newcomer).map_or(0, |queue| queue.slots);
         let same_class = longest.is_some_and(|(flow, _)| flow.class() == newcomer.class());
         match longest {

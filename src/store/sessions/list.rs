@@ -51,6 +51,42 @@ pub async fn list(
     query_all(client, sql, &parameters).await?.iter().map(listed).collect()
 }
 
+/// A page of what [`list`] gives: sessions whose ids are below `before`, at most `limit`, newest login first.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list_page(
+    client: &impl Statements,
+    user_id: Uuid,
+    policy: &SessionPolicy,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<ListedSession>, Error> {
+    // Ids sort by the time of the login, and the primary key has them in that order.
+    let sql = "with timed as (
+                 select *, least(expires_at, rotated_at + $2 * interval '1 second') as ends_at
+                 from sessions where user_id = $1 and id < $4
+               ), alive_or_over as (
+                 select *, coalesce(ended_at, case when ends_at <= clock_timestamp() then ends_at end) as over_at,
+                        coalesce(ended_by, case when ends_at <= clock_timestamp() then 'expired' end) as over_by
+                 from timed
+               )
+               select id, label, user_agent, ip_address, created_at, rotated_at, ends_at, over_at, over_by,
+                      ended_ip_address
+               from alive_or_over
+               where over_at is null or over_at > clock_timestamp() - $3 * interval '1 second'
+               order by id desc
+               limit $5";
+    let parameters: [Parameter<'_>; 5] = [
+        (&user_id, Type::UUID),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+        (&policy.kept_after_end.as_secs_f64(), Type::FLOAT8),
+        (&before, Type::UUID),
+        (&limit, Type::INT8),
+    ];
+    query_all(client, sql, &parameters).await?.iter().map(listed).collect()
+}
+
 fn listed(row: &Row) -> Result<ListedSession, Error> {
     Ok(ListedSession {
         id: row.try_get("id")?,

@@ -15,7 +15,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use claviger::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys};
+use claviger::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys, LargeAnswers};
 use claviger::config;
 use claviger::domain::access_token::AccessTokens;
 use claviger::domain::client::{Scope, Scopes};
@@ -111,6 +111,7 @@ impl Service {
                 password_min_length: settings.password.min_length,
                 throttling: true,
                 admission: Arc::new(AdmissionLimiter::new(2, settings.database.wait_timeout)),
+                large_answers: LargeAnswers::default(),
                 mailing: None,
                 counts: Arc::new(Counters::default()),
             };

@@ -91,7 +91,7 @@ fn assert_within_bounds(settings: &Settings) {
     assert!(server.workers <= 1024 && !server.host.is_empty());
     assert!((1..=1_000_000).contains(&server.max_connections));
     assert!((1..=1000).contains(&database.pool_size) && (1..=1000).contains(&sessions.max_per_user));
-    assert!((1..=128).contains(&password.min_length) && (1..=10_000).contains(&password.queue));
+    assert!((1..=128).contains(&password.min_length) && (1..=60).contains(&password.max_wait.as_secs()));
     assert!((4..=16).contains(&password.bcrypt_cost));
     assert!(!access_token.issuer.is_empty() && !access_token.audience.is_empty());
     assert!(["JWT", "at+jwt"].contains(&access_token.typ.as_str()));

@@ -7,7 +7,7 @@ mod sending;
 
 use serde_json::json;
 
-use crate::support::{Anonymous, Answer, MailServer, TestApp, Tls};
+use crate::support::{Anonymous, Answer, MailServer, TestApp, TestDatabase, Tls};
 
 /// The settings of a service that sends by this server.
 fn settings(server: &MailServer) -> Vec<(&'static str, String)> {
@@ -29,6 +29,13 @@ pub(crate) async fn start_with(server: &MailServer, more: &[(&str, &str)]) -> Te
     let settings = settings(server);
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     TestApp::start_with(&[&settings, more].concat()).await
+}
+
+/// A service on a database of the test's own, whose housekeeping waits.
+pub(crate) async fn start_on(database: TestDatabase, server: &MailServer) -> TestApp {
+    let settings = settings(server);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    TestApp::on(database, &[&settings[..], &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")]].concat()).await
 }
 
 /// A service that sends mail, and the server it sends by.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{ask_for_reset, reset, start};
-use crate::support::{PASSWORD, disable};
+use super::{ask_for_reset, reset, start, start_on};
+use crate::support::{MailServer, PASSWORD, TestDatabase, Tls, disable, wait_until};
 
 const NEW: &str = "a password that is new";
 
@@ -134,6 +134,42 @@ async fn an_address_without_an_account_gets_the_same_answer_and_no_mail() {
     assert!(to_closed <= 1, "none but the one at its registration");
     caller.post("/api/auth/password-reset", json!({})).await.assert_invalid(&[("email", "required")]);
     caller.post("/api/auth/password-reset", json!({"email": "x"})).await.assert_invalid(&[("email", "invalid_email")]);
+}
+
+#[tokio::test]
+async fn a_request_for_a_mail_does_the_same_work_for_every_address() {
+    let server = MailServer::start(Tls::None).await;
+    let app = start_on(TestDatabase::counting().await, &server).await;
+    app.register("ada@example.com").await;
+    app.register("closed@example.com").await;
+    disable(&app.store, "closed@example.com").await;
+    wait_until("no mail is on its way", async || app.database.number("select count(*) from mails").await == 0).await;
+    // Mails wait, so that nothing is counted of their sending: the account is looked up there.
+    app.database
+        .execute(
+            "create function postpone() returns trigger language plpgsql as $$
+             begin new.due_at = clock_timestamp() + interval '1 hour'; return new; end $$;
+             create trigger postponed before insert on mails for each row execute function postpone()",
+        )
+        .await;
+    // Without the statements by which the sender looks for mails.
+    let work = "select query, calls, rows from pg_stat_statements
+                where dbid = (select oid from pg_database where datname = current_database())
+                  and query not ilike '%pg_stat_statements%' and query not ilike '%from mails%' order by query";
+    let caller = app.anonymous();
+    for path in ["/api/auth/password-reset", "/api/auth/email-verification"] {
+        let mut found = Vec::new();
+        for email in ["nobody@example.com", "ada@example.com", "closed@example.com", "nobody@example.com"] {
+            app.database.statements().await;
+            let answer = caller.post(path, json!({ "email": email })).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            let rows = app.database.rows(work).await;
+            let row = |row: &tokio_postgres::Row| -> (String, i64, i64) { (row.get(0), row.get(1), row.get(2)) };
+            found.push(rows.iter().map(row).collect::<Vec<_>>());
+        }
+        assert!(found[0].iter().any(|(query, ..)| query.contains("insert into mails")), "{found:?}");
+        assert!(found.iter().all(|statements| *statements == found[0]), "{path}: {found:#?}");
+    }
 }
 
 #[tokio::test]

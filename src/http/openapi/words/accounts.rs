@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::{Code, OF_PROOFS, Operation, Tag};
+use super::{Code, OF_LARGE_ANSWERS, OF_PROOFS, Operation, Tag};
 use crate::http::accounts::{EndedBody, ExportBody, ToVerifyBody, UserBody};
 use crate::http::events::EventsBody;
 use crate::http::sessions::SignedInBody;
@@ -42,7 +42,7 @@ pub(in crate::http) fn export_me(call: Operation) -> Operation {
         .told("Recorded as an event, so it is a POST.")
         .answers::<ExportBody>(StatusCode::OK, "A copy.")
         .with_headers(&["Content-Disposition"])
-        .refuses(&[Code::RateLimited])
+        .refuses(&OF_LARGE_ANSWERS)
 }
 
 pub(in crate::http) fn change_password(call: Operation) -> Operation {
@@ -55,4 +55,5 @@ pub(in crate::http) fn change_password(call: Operation) -> Operation {
 pub(in crate::http) fn events(call: Operation) -> Operation {
     call.named(Tag::Account, "events", "What happened to the caller's account")
         .answers::<EventsBody>(StatusCode::OK, "Part of it.")
+        .refuses(&OF_LARGE_ANSWERS)
 }

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::{Code, Operation, Tag};
+use super::{Code, OF_LARGE_ANSWERS, Operation, Tag};
 use crate::auth::sweep::Removed;
 use crate::domain::statistics::Statistics;
 use crate::http::accounts::{EndedBody, UserBody};
@@ -18,12 +18,14 @@ pub(in crate::http) fn list(call: Operation) -> Operation {
     call.named(Tag::Administration, "list_users", "List and find users")
         .told("A search through very many users may end early, with fewer than `limit`, or none, and a `next`.")
         .answers::<DirectoryBody>(StatusCode::OK, "Part of them.")
+        .refuses(&OF_LARGE_ANSWERS)
         .refuses(&[Code::Forbidden])
 }
 
 pub(in crate::http) fn look(call: Operation) -> Operation {
     call.named(Tag::Administration, "look_at_user", "A user, with sessions and events")
         .answers::<DetailsBody>(StatusCode::OK, "What an administrator needs to help.")
+        .refuses(&OF_LARGE_ANSWERS)
         .refuses(&[Code::Forbidden])
 }
 

@@ -13,6 +13,8 @@ use super::Operation;
 use super::tags::Tag;
 use crate::http::error::Code;
 
+/// What answers with long lists take: only so many are written at a time.
+const OF_LARGE_ANSWERS: [Code; 2] = [Code::RateLimited, Code::Overloaded];
 /// What checking a password of a person's own takes, besides an access token.
 const OF_PROOFS: [Code; 4] =
     [Code::InvalidCredentials, Code::PasswordChangedMeanwhile, Code::RateLimited, Code::Overloaded];
