@@ -80,7 +80,7 @@ async fn an_event_and_its_change_are_committed_together_or_not_at_all() {
     let body = json!({"password": NEW, "new_email": "lovelace@example.com"});
     let change = async || call(&account, Method::POST, "/api/auth/email", body.clone()).await;
     assert_atomic(&app, "request of an e-mail change", "mails", 202, change).await;
-    let token = mails.mail_about("lovelace@example.com", "Please confirm").await.token();
+    let token = mails.mail_about("lovelace@example.com", "Please confirm your new e-mail address").await.token();
     let confirm = async || post("/api/auth/email-verification/confirm", json!({ "token": token })).await;
     assert_atomic(&app, "e-mail change", "users", 204, confirm).await;
     ask_for_reset(&caller, "lovelace@example.com").await;

@@ -39,6 +39,8 @@ pub struct Hashing {
     others: Arc<Semaphore>,
 }
 
+/// How much longer than was promised a job waits before it is given up: the machine may have become slower since.
+const SLACK: Duration = Duration::from_secs(10);
 const BROKE_DOWN: &str = "hashing passwords broke down";
 
 /// A slot in the queue. It is given back when its first hash begins, or when this is dropped.
@@ -174,7 +176,7 @@ impl Hashing {
     async fn begin(&self, slot: &QueueSlot, step: Step) -> Result<(), Error> {
         let reserved = slot.reserved.swap(false, Ordering::Relaxed);
         let begun = self.workers.enqueue(slot.flow, reserved, step);
-        let longest = self.workers.longest_wait();
+        let longest = self.max_wait + SLACK;
         let overloaded = || Error::Overloaded(self.max_wait / 2);
         match tokio::time::timeout(longest, begun).await {
             Ok(Ok(Begin::Now)) => Ok(()),

@@ -153,12 +153,6 @@ impl Workers {
         Running::new(&self.shared.running)
     }
 
-    /// When a job is given up: after a quarter more than was promised, as the machine may have become slower since, and the rest
-    /// of the hashes that had begun before.
-    pub(super) fn longest_wait(&self) -> Duration {
-        self.max_wait + self.max_wait / 4 + 2 * self.bounds().hash_time
-    }
-
     fn bounds(&self) -> Bounds {
         let round = Duration::from_nanos(self.shared.round_nanos.load(Ordering::Relaxed));
         let hash_time = round.saturating_mul(1 << self.cost);

@@ -138,7 +138,7 @@ async fn a_flood_of_logins_is_turned_away_and_leaves_refresh_and_me_alone() {
 #[tokio::test]
 async fn strangers_who_fill_the_queue_leave_room_for_those_who_are_signed_in() {
     let settings = [
-        ("CLAVIGER__PASSWORD__BCRYPT_COST", "12"),
+        ("CLAVIGER__PASSWORD__BCRYPT_COST", "11"),
         ("CLAVIGER__PASSWORD__MAX_WAIT", "1s"),
         ("CLAVIGER__THROTTLE__ENABLED", "false"),
         ("CLAVIGER__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
@@ -167,10 +167,11 @@ async fn strangers_who_fill_the_queue_leave_room_for_those_who_are_signed_in() {
         })
         .collect();
 
-    for _ in 0..5 {
+    for _ in 0..3 {
         let so_far = turned_away.load(Ordering::Relaxed);
         wait_until("the queue is full", async || turned_away.load(Ordering::Relaxed) > so_far + many).await;
-        assert_eq!(from("192.0.2.1", login.clone()).await.status, 200, "from home");
+        let at_home_again = from("192.0.2.1", login.clone()).await;
+        assert_eq!(at_home_again.status, 200, "from home: {at_home_again:?}");
         let mut on_the_move = login.clone();
         on_the_move["refresh_token"] = json!(at_home.text("refresh_token"));
         assert_eq!(from("203.0.113.7", on_the_move).await.status, 200, "with a token");
