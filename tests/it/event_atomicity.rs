@@ -96,7 +96,9 @@ async fn an_event_and_its_change_are_committed_together_or_not_at_all() {
     let out = async || call(&ada, Method::POST, "/api/auth/logout-all", json!({})).await;
     assert_atomic(&app, "session_ended", "sessions", 200, out).await;
     let path = format!("/api/admin/users/{}", ada.user_id());
-    for (kind, change) in [("role_changed", json!({"role": "admin"})), ("account_disabled", json!({"is_active": false}))] {
+    for (kind, change) in
+        [("role_changed", json!({"role": "admin"})), ("account_disabled", json!({"is_active": false}))]
+    {
         let change = async || call(&admin, Method::PATCH, &path, change.clone()).await;
         assert_atomic(&app, kind, "users", 200, change).await;
     }

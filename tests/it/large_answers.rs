@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Account, TestApp, wait_until};
+use crate::support::{Account, Answer, TestApp, wait_until};
 
 const EXPORT: &str = "/api/auth/me/export";
 /// More than a copy holds.
@@ -31,8 +31,8 @@ async fn with_history(app: &TestApp) -> Account {
     account
 }
 
-async fn get(account: &Account, path: &str) -> crate::support::Answer {
-    account.call(Method::GET, path, Value::Null).await
+async fn export(account: &Account) -> Answer {
+    account.call(Method::POST, EXPORT, Value::Null).await
 }
 
 /// Asks for an answer, and reads nothing of it.
@@ -40,7 +40,10 @@ async fn ask_and_not_read(address: SocketAddr, account: &Account) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
-    let head = format!("GET {EXPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", account.access_token);
+    let head = format!(
+        "POST {EXPORT} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nauthorization: Bearer {}\r\n\r\n",
+        account.access_token
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
@@ -50,7 +53,7 @@ async fn an_export_is_written_page_by_page_and_says_where_the_rest_begins() {
     let app = TestApp::start().await;
     let account = with_history(&app).await;
 
-    let answer = get(&account, EXPORT).await;
+    let answer = export(&account).await;
 
     assert_eq!((answer.status.as_u16(), answer.header("content-length")), (200, ""), "its length is not known");
     let ids = |list: &Value| -> Vec<String> {
@@ -63,7 +66,7 @@ async fn an_export_is_written_page_by_page_and_says_where_the_rest_begins() {
     assert!(sessions.is_sorted_by(|newer, older| newer > older), "each once");
     let mut next = answer.text("events_next").to_owned();
     loop {
-        let page = get(&account, &format!("/api/auth/events?limit=200&before={next}")).await;
+        let page = account.call(Method::GET, &format!("/api/auth/events?limit=200&before={next}"), Value::Null).await;
         events.extend(ids(&page.body["events"]));
         match page.body["next"].as_str() {
             Some(place) => place.clone_into(&mut next),
@@ -88,15 +91,15 @@ async fn exports_that_nobody_reads_are_bounded_for_each_account() {
     let exports = "select count(*) from events where kind = 'data_exported'";
     wait_until("four are being written", async || app.database.number(exports).await == 4).await;
 
-    let refused = get(&account, EXPORT).await;
+    let refused = export(&account).await;
 
     refused.assert_problem(429, "rate_limited");
     assert!(!refused.header("retry-after").is_empty());
     assert_eq!(app.database.number(exports).await, 4);
-    assert_eq!(get(&bob, EXPORT).await.status, 200, "others have theirs");
+    assert_eq!(export(&bob).await.status, 200, "others have theirs");
     assert_eq!(account.me().await.status, 200);
     drop(unread);
-    wait_until("their clients have gone", async || get(&account, EXPORT).await.status == 200).await;
+    wait_until("their clients have gone", async || export(&account).await.status == 200).await;
 }
 
 #[tokio::test]
