@@ -1,6 +1,8 @@
 //! Wires settings into a running server, so that `auth` and `http` need not know where they come from.
 
+mod listen;
 mod metrics;
+mod signals;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -12,12 +14,11 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App as ActixApp, HttpServer, rt, web};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::auth::sweep::Sweep;
 use crate::auth::{AdmissionLimiter, Auth, Counters, Gate, Hashing, KeyRing, Keys, LargeAnswers, Mailing};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::domain::access_token::{AccessTokenPolicy, AccessTokens, SelfTestFailed};
 use crate::domain::refresh_token::RefreshKeys;
 use crate::domain::secret::Secret;
@@ -30,12 +31,16 @@ use crate::mail::{self, Outbox};
 use crate::store::migrations::MigrationError;
 use crate::store::{SetupError, Store};
 use crate::telemetry;
-use crate::traces::{self, Exporting};
+use crate::traces::{self, Exporting, Tracer};
+use listen::{Listeners, Workers};
+pub use signals::asked_to_stop;
 use upkeep::{Sweeps, Upkeep};
 
 /// A server that listens and is ready to be run.
 pub struct App {
     server: Server,
+    listeners: Listeners,
+    serving: Workers,
     address: SocketAddr,
     metrics: Option<(Server, SocketAddr)>,
     exporting: Option<Exporting>,
@@ -88,13 +93,7 @@ impl App {
         let workers = workers(settings.server.workers);
         let (store, threads) = Store::in_parts(&settings.database, workers)?;
         let (tracer, exporting) = settings.traces.as_ref().map(traces::start).transpose()?.unzip();
-        let queued = Arc::new(Notify::new());
-        let mailing = settings
-            .mail
-            .as_ref()
-            .map(|mail| Mailing { require_verified_email: mail.require_verified_email, queued: Arc::clone(&queued) });
-        let outbox = settings.mail.map(|mail| Outbox::new(store.clone(), mail, queued)).transpose()?;
-        let outbox = outbox.map(|outbox| outbox.traced(tracer.clone()));
+        let (mailing, outbox) = mail(settings.mail, &store, tracer.clone())?;
         // A burst waits for the database no longer than half of what it may wait for its hashes.
         let patience = settings.database.wait_timeout.max(settings.password.max_wait / 2);
         let auth = Auth {
@@ -116,7 +115,6 @@ impl App {
             mailing,
             counts: Arc::new(Counters::default()),
         };
-        let name = format!("{} port {}", settings.server.host, settings.server.port);
         let (shutting_down, public_url) = (ShuttingDown::default(), settings.server.public_url.unwrap_or_default());
         let cookie = RefreshCookie::new(&settings.cookie_name, settings.secure_cookie);
         let outside = web::Data::new(Surroundings {
@@ -145,7 +143,9 @@ impl App {
         }
         let metrics = settings.metrics.map(|address| metrics::listen(address, figures)).transpose()?;
         let (newcomers, console) = (connections.clone(), settings.server.console);
-        let states = Arc::new(Mutex::new(States { free: threads, of_threads: HashMap::new() }));
+        let serving = Workers::default();
+        let states = States { free: threads, of_threads: HashMap::new(), serving: serving.clone() };
+        let states = Arc::new(Mutex::new(states));
         let rest = auth.clone();
         let factory = move || {
             let state = states.lock().unwrap_or_else(PoisonError::into_inner).of_this_thread(&rest);
@@ -157,7 +157,9 @@ impl App {
                 .app_data(http::payload_limit())
                 .configure(http::routes(console))
         };
-        let server = HttpServer::new(factory)
+        let listeners = Listeners::bind(&settings.server.host, settings.server.port)?;
+        let (sockets, address) = listeners.duplicates()?;
+        let mut server = HttpServer::new(factory)
             .workers(workers)
             .on_connect(move |stream, data| newcomers.open(stream, data))
             .client_request_timeout(connections::HEAD)
@@ -165,14 +167,15 @@ impl App {
             // Beyond its own limit, which makes newcomers wait, where ours makes room for them.
             .max_connections(2 * connections.limit())
             .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-            .disable_signals()
-            .bind((settings.server.host, settings.server.port))
-            .map_err(|error| AppError::Listen(name.clone(), error))?;
-        let nowhere = || AppError::Listen(name, std::io::ErrorKind::AddrNotAvailable.into());
-        let address = server.addrs().first().copied().ok_or_else(nowhere)?;
+            .disable_signals();
+        for socket in sockets {
+            server = server.listen(socket).map_err(AppError::Serve)?;
+        }
         let server = server.run();
         Ok(Self {
             server,
+            listeners,
+            serving,
             address,
             metrics,
             exporting,
@@ -250,6 +253,12 @@ impl App {
             }
         }
         tracing::info!("stopping; requests in flight may finish");
+        tokio::select! {
+            () = self.listeners.settle(&self.connections, &self.serving) => {}
+            never = self.connections.watch() => match never {},
+        }
+        // The kernel closes a socket with its last duplicate, which the server has.
+        drop(self.listeners);
         handle.stop(true).await;
         if let Some(measuring) = measuring {
             measuring.stop(false).await;
@@ -265,19 +274,34 @@ impl App {
     }
 }
 
+/// What the use cases know of mail, and what sends it; neither where no mail is sent.
+fn mail(
+    settings: Option<config::Mail>,
+    store: &Store,
+    tracer: Option<Tracer>,
+) -> Result<(Option<Mailing>, Option<Outbox>), AppError> {
+    let Some(settings) = settings else { return Ok((None, None)) };
+    let queued = Arc::new(Notify::new());
+    let require_verified_email = settings.require_verified_email;
+    let outbox = Outbox::new(store.clone(), settings, Arc::clone(&queued))?.traced(tracer);
+    Ok((Some(Mailing { require_verified_email, queued }), Some(outbox)))
+}
+
 /// Each thread's application state. A thread asks once for each socket that it listens on.
 struct States {
     free: Vec<Store>,
     of_threads: HashMap<ThreadId, web::Data<Auth>>,
+    serving: Workers,
 }
 
 impl States {
     fn of_this_thread(&mut self, auth: &Auth) -> web::Data<Auth> {
         // In place of one that was lost there is one more than there are parts: it has what is for everything else.
-        let Self { free, of_threads } = self;
+        let Self { free, of_threads, serving } = self;
         let mut part = || free.pop().map_or_else(|| auth.clone(), |part| auth.on(part));
         let begin = || {
             rt::spawn(telemetry::gather());
+            serving.join();
             web::Data::new(part())
         };
         of_threads.entry(thread::current().id()).or_insert_with(begin).clone()
@@ -312,25 +336,4 @@ impl KeyChanger {
 fn keys(policy: AccessTokenPolicy, access_token: &[Secret], refresh_token: &[Secret]) -> Result<Keys, AppError> {
     let refresh_keys = RefreshKeys::derive(refresh_token).map_err(|_unspecified| AppError::Keys)?;
     Ok(Keys { access_tokens: AccessTokens::new(policy, access_token)?, refresh_keys })
-}
-
-/// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
-///
-/// # Errors
-/// [`AppError::Signals`].
-pub fn asked_to_stop() -> Result<impl Future<Output = ()>, AppError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
-    let (asked, first) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut asked = Some(asked);
-        loop {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            match asked.take() {
-                Some(asked) => drop(asked.send(())),
-                None => std::process::exit(130),
-            }
-        }
-    });
-    Ok(async { first.await.unwrap_or_default() })
 }

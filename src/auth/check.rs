@@ -8,8 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::revocations::READ_LIMIT;
 use super::{Auth, Error};
 use crate::domain::access_token::Claims;
-use crate::domain::place::Place;
-use crate::domain::revocation::{Revocations, retention};
+use crate::domain::revocation::{Cursor, Revocations, retention};
 use crate::telemetry::chain;
 
 /// A list younger than this is used as it is.
@@ -17,6 +16,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// An older one is used while a newer one is fetched beside; one older than this, after a pause without questions, is
 /// fetched first.
 const STALE: Duration = Duration::from_secs(3);
+/// How often the whole list is read again, for revocations whose commits became visible late.
+const REREAD_AFTER: Duration = Duration::from_secs(10);
 
 /// What this process knows of revoked tokens. Fetched when gateways ask, so that a database that nobody uses can sleep.
 pub struct Gate {
@@ -29,7 +30,7 @@ pub struct Gate {
 struct Known {
     revocations: Revocations,
     /// Where the next list begins.
-    next: Option<Place>,
+    next: Option<Cursor>,
     /// When a list was last asked for, whether it came or not.
     asked_at: Option<Instant>,
 }
@@ -103,7 +104,7 @@ impl Auth {
         let started = Instant::now();
         loop {
             let next = self.gate.known.read().unwrap_or_else(PoisonError::into_inner).next;
-            let list = self.list_revocations(next).await?;
+            let list = self.list_revocations(next, REREAD_AFTER).await?;
             self.gate.change(|known| {
                 known.revocations.update(list.revocations, list.now, list.retention);
                 known.next = Some(list.next);

@@ -17,8 +17,8 @@ impl Auth {
     /// in yet. Does the same whether there is such an account or not, and whether it is verified or not.
     ///
     /// # Errors
-    /// [`Error::NoMail`], [`Error::InvalidFields`], [`Error::RateLimited`], [`Error::Overloaded`],
-    /// [`Error::DatabaseUnavailable`].
+    /// [`Error::NoMail`], [`Error::InvalidFields`], [`Error::AccessTokenInvalid`] when the caller's session or account is not
+    /// alive, [`Error::RateLimited`], [`Error::Overloaded`], [`Error::DatabaseUnavailable`].
     pub async fn request_email_verification(
         &self,
         caller: Option<&Claims>,
@@ -26,7 +26,14 @@ impl Auth {
         sender: &Sender,
     ) -> Result<(), Error> {
         self.mailing()?;
-        let email = caller.map_or(email, |claims| Some(claims.email.clone()));
+        let email = match caller {
+            // As it is now: the access token may be older than the address.
+            Some(claims) => {
+                let user = users::find_signed_in(&self.store, claims, &self.sessions).await?;
+                Some(user.ok_or(Error::AccessTokenInvalid)?.email)
+            }
+            None => email,
+        };
         let email = given(email, "email").and_then(|text| Email::parse(&text));
         let email = email.map_err(|problem| Error::InvalidFields(vec![problem]))?;
         self.request_mail(MailKind::VerifyEmail, &email, sender).await

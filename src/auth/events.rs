@@ -35,12 +35,14 @@ impl Auth {
     /// The caller's own events, at most `limit`; with a place, those before it.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`].
+    /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::DatabaseUnavailable`].
     pub async fn events(&self, claims: &Claims, before: Option<Place>, limit: u32) -> Result<Trail, Error> {
         let limit = i64::from(limit);
         // One more than asked, to know whether there are more.
-        let listed = self.store.run(async |client| events::list(client, claims.sub, before, limit + 1).await);
-        Ok(Trail::of(listed.await?, limit))
+        let policy = &self.sessions;
+        let listing = async |client: &mut _| events::list_own(client, claims, policy, before, limit + 1).await;
+        let listed = self.store.run(listing).await?.ok_or(Error::AccessTokenInvalid)?;
+        Ok(Trail::of(listed, limit))
     }
 
     /// Records an event that nothing else in the database goes with.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::admission::Lane;
-use super::events::{tell, tell_ended};
+use super::events::tell;
 use super::hashing::{Comparison, Hashing};
 use super::throttle::{counted, holder};
 use super::{Auth, Error, SignedIn, checked};
@@ -14,6 +14,7 @@ use crate::domain::event::LoginFailure::{self, AccountDisabled, EmailNotVerified
 use crate::domain::event::{Event, Kind};
 use crate::domain::field::FieldError;
 use crate::domain::password::{Password, PasswordHash};
+use crate::domain::refresh_token::RefreshToken;
 use crate::domain::session::{EndedBy, Sender};
 use crate::domain::throttle::{self, Limit, Trier};
 use crate::domain::user::Line;
@@ -29,7 +30,8 @@ pub struct Login {
     pub password: Option<String>,
     /// The device's name.
     pub label: Option<String>,
-    /// A refresh token that the device has, if any. With one of a live session of the account it is no stranger.
+    /// A refresh token that the device has, if any. With one of a live session of the account it is no stranger, and the new
+    /// session takes the place of that one.
     pub refresh_token: Option<String>,
 }
 
@@ -37,6 +39,15 @@ pub struct Login {
 const MOST_COMPARISONS: usize = 4;
 /// When to come back after that.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What a session starts with.
+struct Start<'a> {
+    label: Option<&'a Line>,
+    /// The token that the device presented. Its session ends, if it is the user's (ASVS 7.2.4).
+    replaced: Option<&'a RefreshToken>,
+    /// The tries to be given back.
+    limits: &'a [Limit],
+    sender: &'a Sender,
+}
 
 impl Auth {
     /// Starts a session for whoever knows the password.
@@ -54,7 +65,7 @@ impl Auth {
         let address = counted(sender);
         let lane = if held.is_some() { Lane::Devices } else { Lane::Strangers };
         let asking = self.admission.pass(address, lane).await?;
-        let visitor = Visitor { address, token: held.map(|token| (token.session_id, token.generation)) };
+        let visitor = Visitor { address, token: held.as_ref().map(|token| (token.session_id, token.generation)) };
         // What is no address is nobody's: it goes the same way as an unknown one.
         let email = Email::parse(&email).map_err(|_no_address| email);
         let mut found = self.find_credentials(&email, &visitor).await?;
@@ -89,7 +100,8 @@ impl Auth {
             if self.requires_verified_email() && !verified.verified {
                 return Err(self.refuse_login(user_id, EmailNotVerified, sender).await);
             }
-            if let Some(signed_in) = self.start(&verified, rehashed.as_ref(), label.as_ref(), &limits, sender).await? {
+            let session = Start { label: label.as_ref(), replaced: held.as_ref(), limits: &limits, sender };
+            if let Some(signed_in) = self.start(&verified, rehashed.as_ref(), &session).await? {
                 return Ok(signed_in);
             }
             found = self.find_credentials(&email, &visitor).await?;
@@ -115,10 +127,9 @@ impl Auth {
         &self,
         verified: &Credentials,
         rehashed: Option<&PasswordHash>,
-        label: Option<&Line>,
-        limits: &[Limit],
-        sender: &Sender,
+        start: &Start<'_>,
     ) -> Result<Option<SignedIn>, Error> {
+        let Start { label, replaced, limits, sender } = *start;
         let keys = self.keys.current();
         let token = keys.refresh_keys.first_token(verified.user_id, Uuid::now_v7()).map_err(Error::internal)?;
         let session = NewSession { id: token.session_id, secret_hash: token.hash(), sender, label };
@@ -127,7 +138,7 @@ impl Auth {
             let policy = &self.sessions;
             let started = sessions::insert(transaction, verified, rehashed, &session, policy).await?;
             let Some(started) = started else { return Ok(Ok(None)) };
-            let evicted = sessions::evict(transaction, session.id, eviction, policy).await?;
+            let displaced = sessions::displace(transaction, session.id, replaced, eviction, policy).await?;
             // Only here, where the password is known to be right: failures of strangers use nothing up.
             let sign_ins = throttle::of_sign_ins(verified.user_id);
             if self.throttling
@@ -135,7 +146,7 @@ impl Auth {
             {
                 return Ok(Err(wait));
             }
-            Ok(Ok(Some((started, evicted))))
+            Ok(Ok(Some((started, displaced))))
         });
         let started = match started.await? {
             Ok(started) => started,
@@ -144,9 +155,11 @@ impl Auth {
                 return Err(self.held_back(wait, sender));
             }
         };
-        let Some(((user, session), evicted)) = started else { return Ok(None) };
+        let Some(((user, session), displaced)) = started else { return Ok(None) };
         tell(&Event::of_session(Kind::LoggedIn, user.id, session.id), sender);
-        tell_ended(EndedBy::Evicted, user.id, &evicted, sender);
+        for (id, ended_by) in displaced {
+            tell(&Event::of_session(Kind::SessionEnded(ended_by), user.id, id), sender);
+        }
         Ok(Some(SignedIn { user, tokens: keys.tokens(session, &token)? }))
     }
 

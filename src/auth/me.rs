@@ -9,9 +9,8 @@ impl Auth {
     /// The caller's account as it is now, whatever the access token says it was.
     ///
     /// # Errors
-    /// [`Error::AccessTokenInvalid`] when the account is gone or disabled, [`Error::DatabaseUnavailable`].
+    /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::DatabaseUnavailable`].
     pub async fn me(&self, claims: &Claims) -> Result<User, Error> {
-        let user = users::find_batched(&self.store, claims.sub).await?;
-        user.filter(|user| user.disabled_at.is_none()).ok_or(Error::AccessTokenInvalid)
+        users::find_signed_in(&self.store, claims, &self.sessions).await?.ok_or(Error::AccessTokenInvalid)
     }
 }

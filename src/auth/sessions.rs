@@ -17,10 +17,10 @@ impl Auth {
     /// The caller's sessions, live ones and those that ended lately, newest login first.
     ///
     /// # Errors
-    /// [`Error::DatabaseUnavailable`].
+    /// [`Error::AccessTokenInvalid`] when the caller's session or account is not alive, [`Error::DatabaseUnavailable`].
     pub async fn sessions(&self, claims: &Claims) -> Result<Vec<ListedSession>, Error> {
-        let listing = async |client: &mut _| sessions::list(client, claims.sub, &self.sessions, MOST_ENDED).await;
-        Ok(self.store.run(listing).await?)
+        let listing = async |client: &mut _| sessions::list_own(client, claims, &self.sessions, MOST_ENDED).await;
+        self.store.run(listing).await?.ok_or(Error::AccessTokenInvalid)
     }
 
     /// Whether the caller may manage the account: only while the own session is alive. Keeps whatever else shuts the user

@@ -44,10 +44,12 @@ pub enum EndedBy {
     Replayed,
     /// The user had too many sessions and this one was idle longest.
     Evicted,
+    /// Its user signed in again on that device, and another session took its place.
+    Replaced,
 }
 
 impl EndedBy {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Logout,
         Self::LogoutAll,
         Self::Revoked,
@@ -55,6 +57,7 @@ impl EndedBy {
         Self::Disabled,
         Self::Replayed,
         Self::Evicted,
+        Self::Replaced,
     ];
 
     /// The reason's name in answers and the database.
@@ -68,6 +71,7 @@ impl EndedBy {
             Self::Disabled => "disabled",
             Self::Replayed => "replayed",
             Self::Evicted => "evicted",
+            Self::Replaced => "replaced",
         }
     }
 

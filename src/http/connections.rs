@@ -49,6 +49,10 @@ struct Line {
     last: u64,
     /// Cut off because there were too many, since that was last told.
     pushed_out: usize,
+    /// All that were ever opened.
+    opened: u64,
+    /// Open ones whose first request has not come.
+    unheard: usize,
 }
 
 /// A connection's own end, to cut it off by.
@@ -90,6 +94,13 @@ impl Connections {
         self.limit
     }
 
+    /// How many were ever opened, and how many of the open ones have not brought their first request.
+    #[must_use]
+    pub fn opened_and_unheard(&self) -> (u64, usize) {
+        let line = locked(&self.line);
+        (line.opened, line.unheard)
+    }
+
     /// Enters how many are open.
     pub fn enter_figures(&self, figures: &mut Figures) {
         let line = Arc::clone(&self.line);
@@ -108,9 +119,12 @@ impl Connections {
 
     fn admit(&self, file: OwnedFd) -> Connection {
         let socket = Arc::new(Socket { file, is_cut: AtomicBool::new(false) });
-        let connection = Connection { line: Arc::clone(&self.line), socket, turn: Cell::new(0) };
+        let line = Arc::clone(&self.line);
+        let connection = Connection { line, socket, turn: Cell::new(0), is_unheard: Cell::new(true) };
         let mut line = locked(&self.line);
         line.open += 1;
+        line.opened += 1;
+        line.unheard += 1;
         if line.open > self.limit {
             line.pushed_out += 1;
             match line.waiting.pop_first() {
@@ -163,6 +177,8 @@ struct Connection {
     socket: Arc<Socket>,
     /// Its last number in the line; 0 before the first.
     turn: Cell<u64>,
+    /// Whether its first request has not come.
+    is_unheard: Cell<bool>,
 }
 
 impl Connection {
@@ -179,7 +195,9 @@ impl Connection {
 
     /// Has a request to answer, until what this gives is dropped.
     fn answering(self: &Rc<Self>) -> Answering {
-        locked(&self.line).waiting.remove(&self.turn.get());
+        let mut line = locked(&self.line);
+        line.waiting.remove(&self.turn.get());
+        line.unheard -= usize::from(self.is_unheard.take());
         Answering(Rc::clone(self))
     }
 }
@@ -188,6 +206,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut line = locked(&self.line);
         line.waiting.remove(&self.turn.get());
+        line.unheard -= usize::from(self.is_unheard.take());
         if !self.socket.is_cut.load(Ordering::Relaxed) {
             line.open -= 1;
         }
@@ -277,6 +296,21 @@ mod tests {
         drop((cut_one, newest_one));
         let (another, _its) = admit(&connections);
         assert_eq!([&busy, &came_first, &another].map(is_cut_off), [false; 3], "there are three again");
+    }
+
+    #[test]
+    fn connection_is_unheard_until_its_first_request_or_its_end() {
+        let connections = Connections::new(10, 0);
+        let (_client, its) = admit(&connections);
+        let (_other_client, other) = admit(&connections);
+        assert_eq!(connections.opened_and_unheard(), (2, 2));
+        for _ in 0..2 {
+            drop(its.answering());
+            assert_eq!(connections.opened_and_unheard(), (2, 1));
+        }
+        drop(other);
+        drop(its);
+        assert_eq!(connections.opened_and_unheard(), (2, 0));
     }
 
     #[test]

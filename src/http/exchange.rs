@@ -14,11 +14,11 @@ use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, rt, web};
 use tracing::Instrument as _;
@@ -95,7 +95,8 @@ pub async fn around(
     };
     let mut answer = rt::spawn(work.instrument(span)).await.map_err(ErrorInternalServerError)??;
     if outside.shutting_down.has_begun() {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        // By the response's head: the server leaves out a header of that name.
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(answer)
 }

@@ -16,7 +16,7 @@ use super::error::{ApiError, Code};
 use crate::auth::{self, RevocationList};
 use crate::domain::field::FieldError;
 use crate::domain::place::Place;
-use crate::domain::revocation::{Revocation, Subject};
+use crate::domain::revocation::{Cursor, Revocation, Subject};
 
 /// Says whose request it is in headers, for nginx's `auth_request` and its like.
 pub(super) async fn check(state: State, caller: CheckedUser) -> Result<HttpResponse, ApiError> {
@@ -33,18 +33,18 @@ pub(super) async fn check(state: State, caller: CheckedUser) -> Result<HttpRespo
     Ok(answer.finish())
 }
 
-fn place_or_time() -> Schema {
+fn cursor_or_time() -> Schema {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-    let place = text().pattern(Some("^[0-9]{1,16}\\.[0-9a-f]{32}$"));
-    AnyOfBuilder::new().item(time).item(place).examples([json!("2026-01-31T12:00:00Z")]).into()
+    let cursor = text().pattern(Some("^[0-9]{1,16}\\.[0-9a-f]{32}(\\.[0-9]{1,16})?$"));
+    AnyOfBuilder::new().item(time).item(cursor).examples([json!("2026-01-31T12:00:00Z")]).into()
 }
 
 /// The query of `GET /api/auth/revocations`.
 #[derive(Deserialize, IntoParams)]
 pub(super) struct RevocationsQuery {
     /// `next` of an earlier answer, or a time (RFC 3339).
-    #[param(schema_with = place_or_time)]
+    #[param(schema_with = cursor_or_time)]
     after: Option<String>,
 }
 
@@ -57,8 +57,8 @@ pub(super) struct RevocationsBody {
     /// Refuse tokens whose `sub` is here and whose `iat` is not after that.
     users: Vec<RevokedUser>,
     /// The `after` of the next call.
-    #[schema(value_type = String, example = "1795252418123456.0199a1b2c3d47e8f90a1b2c3d4e5f607")]
-    next: Place,
+    #[schema(value_type = String, example = "1795252418123456.00000000000000000000000000000000.1795252448123456")]
+    next: Cursor,
     /// Whether to ask again at once.
     more: bool,
     /// Seconds after which an entry can be forgotten.
@@ -104,7 +104,7 @@ pub(super) async fn revocations(
     caller: Caller,
     query: web::Query<RevocationsQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let after = query.after.as_deref().map(|text| place(text).ok_or(())).transpose();
+    let after = query.after.as_deref().map(|text| cursor(text).ok_or(())).transpose();
     let after = after.map_err(|()| {
         let message = "must be next of an earlier answer, or a time such as 2026-01-31T12:00:00Z";
         auth::Error::InvalidFields(vec![FieldError::new("after", "invalid_place", message)])
@@ -112,6 +112,6 @@ pub(super) async fn revocations(
     Ok(HttpResponse::Ok().json(RevocationsBody::from(state.revocations(&caller.0, after).await?)))
 }
 
-fn place(text: &str) -> Option<Place> {
-    Place::parse(text).or_else(|| Place::before(OffsetDateTime::parse(text, &Rfc3339).ok()?))
+fn cursor(text: &str) -> Option<Cursor> {
+    Cursor::parse(text).or_else(|| Place::before(OffsetDateTime::parse(text, &Rfc3339).ok()?).map(Cursor::from))
 }

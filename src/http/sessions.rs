@@ -15,8 +15,8 @@ use super::browser::{Browsers, Transport};
 use super::error::{ApiError, Code};
 use super::presented::{Cookies, Presented, RefreshTokenRequest};
 use super::{Outside, State, sender, stream};
-use crate::auth::{Login, Refresh, SignedIn, Tokens};
-use crate::domain::session::ListedSession;
+use crate::auth::{self, Login, Refresh, SignedIn, Tokens};
+use crate::domain::session::{EndedBy, ListedSession};
 
 /// The body of `POST /api/auth/login`.
 #[derive(Deserialize, ToSchema)]
@@ -33,7 +33,8 @@ pub(super) struct LoginRequest {
     /// How the refresh token comes.
     #[schema(value_type = Option<Transport>)]
     token_transport: Option<String>,
-    /// One that the device still has, to show that it is no stranger; whatever it is worth.
+    /// One that the device still has, to show that it is no stranger; whatever it is worth. Its session ends if it is the
+    /// same user's.
     #[schema(example = json!(null))]
     refresh_token: Option<String>,
 }
@@ -151,16 +152,16 @@ pub(super) async fn refresh(
     let browsers = &outside.browsers;
     let presented = Presented::by(&request, body, browsers, &state)?;
     let (sender, idempotency_key) = (sender(&request), idempotency_key(&request)?);
-    let rotate = async |refresh_token: &str| {
-        state.refresh(Refresh { refresh_token, idempotency_key }, &sender).await.map_err(ApiError::from)
-    };
+    let rotate = async |refresh_token: &str| state.refresh(Refresh { refresh_token, idempotency_key }, &sender).await;
     let (tokens, transport) = match presented {
         Presented::Nothing if browsers.is_on_other_site(&request) => {
             return Err(ApiError::with_detail(Code::RefreshTokenMissing, COOKIE_KEPT_BACK).into());
         }
         Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing).into()),
         Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid).into()),
-        Presented::Body(text) | Presented::Foreign(text) => (rotate(&text).await?, Transport::Body),
+        Presented::Body(text) | Presented::Foreign(text) => {
+            (rotate(&text).await.map_err(ApiError::from)?, Transport::Body)
+        }
         Presented::Cookies(cookies) => {
             browsers.check_site(&request).map_err(ApiError::from)?;
             (rotate_first(cookies, rotate, browsers).await?, Transport::Cookie)
@@ -177,19 +178,26 @@ const COOKIE_KEPT_BACK: &str = "There is no refresh token: the page is on anothe
 /// New tokens for the first cookie whose session is alive.
 async fn rotate_first(
     cookies: Cookies,
-    rotate: impl AsyncFn(&str) -> Result<Tokens, ApiError>,
+    rotate: impl AsyncFn(&str) -> Result<Tokens, auth::Error>,
     browsers: &Browsers,
 ) -> Result<Tokens, ApiError> {
-    let mut signed_out = None;
+    let (mut signed_out, mut is_replaced) = (None, false);
     for token in cookies.tokens {
-        match rotate(&token.text).await {
-            Err(error) if error.code().means_signed_out() => signed_out = signed_out.or(Some(error)),
-            outcome => return outcome,
+        let error = match rotate(&token.text).await {
+            Ok(tokens) => return Ok(tokens),
+            Err(error) => error,
+        };
+        is_replaced |= matches!(&error, auth::Error::SessionEnded(ending) if ending.ended_by == EndedBy::Replaced);
+        let error = ApiError::from(error);
+        if !error.code().means_signed_out() {
+            return Err(error);
         }
+        signed_out = signed_out.or(Some(error));
     }
     let error = signed_out.unwrap_or_else(|| ApiError::of(Code::RefreshTokenMissing));
-    // A cookie that opens nothing any more would only be refused again and again.
-    Err(if cookies.are_all { error.with_cookie(browsers.cookie.removal()) } else { error })
+    // A cookie that opens nothing any more would only be refused again and again. The login that replaced a session has set another
+    // cookie, which a removal would delete.
+    Err(if cookies.are_all && !is_replaced { error.with_cookie(browsers.cookie.removal()) } else { error })
 }
 
 /// The `Idempotency-Key` header, whose bytes mean nothing to us; an empty one is none.

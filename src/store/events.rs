@@ -1,15 +1,19 @@
 //! The table `events`: appended to by the statement, or in the transaction, that does the thing, read by its owner, swept when old.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::sessions::live::signed_in;
 use super::{Error, Parameter, Statements, query_all, query_one, query_opt};
+use crate::domain::access_token::Claims;
 use crate::domain::event::{Event, RecordedEvent};
 use crate::domain::place::Place;
-use crate::domain::session::Sender;
+use crate::domain::session::{Sender, SessionPolicy};
 
 /// The beginning of the part of a statement that records what another part did.
 ///
@@ -54,20 +58,60 @@ pub async fn list(
     before: Option<Place>,
     limit: i64,
 ) -> Result<Vec<RecordedEvent>, Error> {
-    let sql = "select id, occurred_at, kind, outcome, reason, session_id, ip_address, user_agent, request_id,
-                      actor_id
-               from events
-               where user_id = $1
-                 and (occurred_at, id) < (coalesce($2, 'infinity'::timestamptz), $3)
-               order by occurred_at desc, id desc
-               limit $4";
-    let parameters: [Parameter<'_>; 4] = [
-        (&user_id, Type::UUID),
-        (&before.map(|place| place.at), Type::TIMESTAMPTZ),
-        (&before.map_or(Uuid::nil(), |place| place.id), Type::UUID),
+    let (at, id) = bounds(before);
+    let parameters: [Parameter<'_>; 4] =
+        [(&user_id, Type::UUID), (&at, Type::TIMESTAMPTZ), (&id, Type::UUID), (&limit, Type::INT8)];
+    query_all(client, LISTING, &parameters).await?.iter().map(recorded).collect()
+}
+
+/// The caller's events as [`list`] has them; none unless the session that asks is alive and its account open.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list_own(
+    client: &impl Statements,
+    claims: &Claims,
+    policy: &SessionPolicy,
+    before: Option<Place>,
+    limit: i64,
+) -> Result<Option<Vec<RecordedEvent>>, Error> {
+    // One row at least for a session that is alive, so that one without events is told from one that has ended.
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        let signed_in = signed_in("$1", "$5", "$6");
+        format!(
+            "with listed as ({LISTING})
+             select listed.* from ({signed_in}) caller left join listed on true
+             order by listed.occurred_at desc, listed.id desc"
+        )
+    });
+    let (at, id) = bounds(before);
+    let parameters: [Parameter<'_>; 6] = [
+        (&claims.sub, Type::UUID),
+        (&at, Type::TIMESTAMPTZ),
+        (&id, Type::UUID),
         (&limit, Type::INT8),
+        (&claims.sid, Type::UUID),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
     ];
-    query_all(client, sql, &parameters).await?.iter().map(recorded).collect()
+    let rows = query_all(client, &STATEMENT, &parameters).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    if first.try_get::<_, Option<Uuid>>("id")?.is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    rows.iter().map(recorded).collect::<Result<_, _>>().map(Some)
+}
+
+const LISTING: &str = "select id, occurred_at, kind, outcome, reason, session_id, ip_address, user_agent, request_id,
+                              actor_id
+                       from events
+                       where user_id = $1
+                         and (occurred_at, id) < (coalesce($2, 'infinity'::timestamptz), $3)
+                       order by occurred_at desc, id desc
+                       limit $4";
+
+/// The parameters of [`LISTING`] for what comes before a place.
+fn bounds(before: Option<Place>) -> (Option<OffsetDateTime>, Uuid) {
+    (before.map(|place| place.at), before.map_or(Uuid::nil(), |place| place.id))
 }
 
 fn recorded(row: &Row) -> Result<RecordedEvent, Error> {

@@ -80,7 +80,8 @@ pub struct Store {
 #[derive(Default)]
 struct Batchers {
     refreshes: Refreshes,
-    users: Batcher<Uuid, Option<User>>,
+    /// By user and session.
+    users: Batcher<(Uuid, Uuid), Option<User>>,
 }
 
 /// Why there is no store.

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::sessions::live::is_live;
 use super::walk::{Position, Stretch};
 use super::{Error, Parameter, Statements, query_one};
 use crate::domain::session::SessionPolicy;
@@ -67,11 +68,9 @@ pub async fn count_live_sessions(
     from: Position,
     policy: &SessionPolicy,
 ) -> Result<Counted<i64>, Error> {
-    let counts = "count(*) filter (
-                    where ended_at is null
-                      and least(expires_at, rotated_at + $3 * interval '1 second') > clock_timestamp()) as live";
+    let counts = format!("count(*) filter (where {}) as live", is_live("sessions", "$3"));
     let idle_ttl = policy.idle_ttl.as_secs_f64();
-    let (row, next) = count(client, ("sessions", "user_id"), counts, from, Some((&idle_ttl, Type::FLOAT8))).await?;
+    let (row, next) = count(client, ("sessions", "user_id"), &counts, from, Some((&idle_ttl, Type::FLOAT8))).await?;
     Ok(Counted { counts: row.try_get("live")?, next })
 }
 

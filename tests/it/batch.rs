@@ -13,7 +13,7 @@ use crate::support::{Account, Answer, TestApp, TestDatabase, wait_until};
 const SETTINGS: [(&str, &str); 2] = [("CLAVIGER__SERVER__WORKERS", "1"), ("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")];
 /// Text that only the statements of batches have.
 const REFRESH: &str = "refresh_batch";
-const FIND: &str = "any((select";
+const FIND: &str = "of_session, item)";
 
 /// Statements of batches since the start.
 async fn batches(app: &TestApp, statement: &str) -> i64 {

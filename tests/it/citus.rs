@@ -156,7 +156,7 @@ async fn each_statement_of_refresh_me_and_check_goes_to_one_place() {
     assert_eq!(app.anonymous().refresh(&first).await.status, 200);
     plans.assert_one_place("a repeated refresh", &["sessions", "users"]);
     assert_eq!(account.me().await.status, 200);
-    plans.assert_one_place("me", &["users"]);
+    plans.assert_one_place("me", &["users", "sessions"]);
     let phone = app.login("ada@example.com").await;
     plans.assert_one_place("a login", &["addresses", "users", "sessions"]);
     phone.logout().await;

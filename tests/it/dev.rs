@@ -99,6 +99,32 @@ async fn a_second_start_finds_the_data_of_the_first_and_ctrl_c_leaves_nothing_ru
 }
 
 #[tokio::test]
+async fn second_sigterm_cuts_off_no_request_and_not_the_database() {
+    let folder = Folder::new();
+    let mut dev = Dev::ready(&folder.0).await;
+    let url = std::fs::read_to_string(folder.0.join(".claviger/database_url")).unwrap();
+    let (keeper, connection) = tokio_postgres::connect(url.trim(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    keeper.batch_execute("begin; lock table users").await.unwrap();
+    let caller = dev.caller.clone();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let slow = tokio::spawn(async move { caller.post("/api/auth/register", body).await });
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+    wait_until("it is in flight", async || keeper.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 1).await;
+    let address = dev.caller.base.trim_start_matches("http://").to_owned();
+    for _ in 0..2 {
+        kill_process(Pid::from_child(&dev.child), Signal::TERM).unwrap();
+        wait_until("it refuses", async || tokio::net::TcpStream::connect(&address).await.is_err()).await;
+    }
+    keeper.batch_execute("commit").await.unwrap();
+    assert_eq!(slow.await.unwrap().status, 201);
+    drop(keeper);
+    wait_until("it ends", async || dev.child.try_wait().unwrap().is_some()).await;
+    assert!(dev.child.wait().unwrap().success());
+    assert_eq!(processes_of(&folder.0), 0);
+}
+
+#[tokio::test]
 async fn its_console_is_the_page_that_it_names_first_and_that_mails_lead_to() {
     let folder = Folder::new();
     let mut child = command(&folder.0).spawn().unwrap();

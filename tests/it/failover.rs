@@ -185,6 +185,43 @@ async fn commit(url: &str) {
     }
 }
 
+#[tokio::test]
+async fn logout_that_waited_for_the_standby_is_heard_by_checks_that_went_on_meanwhile() {
+    let cluster = own_cluster(&["synchronous_commit=on"]).await;
+    // Readers of the list go on four seconds behind the clock then.
+    let settings = [("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "1s")];
+    let server = ServerProcess::ready(&cluster.default_url(), &settings).await;
+    let caller = &server.anonymous();
+    let account = caller.register("a@example.com").await;
+    let check = async || account.call(Method::GET, "/api/auth/check", serde_json::Value::Null).await.status.as_u16();
+    let (keeper, connection) = tokio_postgres::connect(&cluster.default_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    keeper.batch_execute("set synchronous_commit = off").await.unwrap();
+    let set = async |sql: &str| {
+        keeper.batch_execute(sql).await.unwrap();
+        keeper.batch_execute("select pg_reload_conf()").await.unwrap();
+    };
+    set("alter system set synchronous_standby_names = 'away'").await;
+    let waits = "select current_setting('synchronous_standby_names') = 'away'";
+    wait_until("commits wait", async || keeper.query_one(waits, &[]).await.unwrap().get(0)).await;
+
+    let logout = async || caller.post("/api/auth/logout", json!({ "refresh_token": account.refresh_token })).await;
+    logout().await.assert_problem(503, "database_unavailable");
+    let ended = Instant::now();
+    wait_until("readers are behind it", async || {
+        assert_eq!(check().await, 204, "nothing is visible");
+        ended.elapsed() > Duration::from_secs(7)
+    })
+    .await;
+    set("alter system reset synchronous_standby_names").await;
+    let done = "select ended_at is not null from sessions";
+    wait_until("it is visible", async || keeper.query_one(done, &[]).await.unwrap().get(0)).await;
+    let visible = Instant::now();
+    assert_eq!(logout().await.status, 204);
+    wait_until("the check has heard", async || check().await == 401).await;
+    assert!(visible.elapsed() < Duration::from_secs(20), "{:?}", visible.elapsed());
+}
+
 /// People at work on a server.
 struct Load {
     server: ServerProcess,

@@ -63,6 +63,7 @@ mod rotation;
 mod serving_role;
 mod spa;
 mod statements;
+mod stopping;
 mod sweep;
 mod throttle;
 mod tls;

@@ -55,7 +55,8 @@ async fn a_server_that_drains_tells_balancers_and_serves_on() {
     let caller = server.anonymous();
     wait_until("balancers are told", async || caller.get("/health/ready").await.status == 503).await;
     caller.get("/health/ready").await.assert_problem(503, "shutting_down");
-    assert_eq!(server.anonymous().refresh(&account.refresh_token).await.status, 200);
+    let answer = server.anonymous().refresh(&account.refresh_token).await;
+    assert_eq!((answer.status.as_u16(), answer.header("connection")), (200, "close"));
     assert_eq!(server.exit_code().await, Some(0));
     assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
 }

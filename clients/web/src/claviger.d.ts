@@ -25,7 +25,7 @@ export interface Session {
   last_used_at: string;
   expires_at: string;
   ended_at: string | null;
-  /** `logout`, `logout_all`, `revoked`, `password_changed`, `disabled`, `replayed`, `evicted` or `expired`. */
+  /** `logout`, `logout_all`, `revoked`, `password_changed`, `disabled`, `replayed`, `evicted`, `replaced` or `expired`. */
   ended_by: string | null;
   ended_ip_address: string | null;
 }

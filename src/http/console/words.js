@@ -23,6 +23,7 @@ const ENDED_BY = {
   disabled: "the account was disabled",
   replayed: "an old token was used again",
   evicted: "made room for a newer session",
+  replaced: "signed in again on that device",
   expired: "not used for too long",
 };
 
@@ -39,6 +40,7 @@ const OVER = {
     "An old token of this session was used again: somebody may have a copy, so the session was ended. Sign in, look at your " +
     "sessions and events, and change your password if you do not know the place.",
   evicted: "There were too many sessions of this account, and this one was idle for the longest.",
+  replaced: "You signed in again on this device, and the new session took the place of this one.",
   session_expired: "This session was not used for too long, or is too old.",
   refresh_token_invalid: "The service does not know this session any more.",
 };

@@ -1,12 +1,14 @@
 //! Sessions end before their time, say why, and leave an event each.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::live::{ends_at, is_live};
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::session::{EndedBy, Sender, SessionPolicy};
 use crate::store::events::RECORD_BY;
-use crate::store::{Error, Parameter, Statements, Transaction, query_one, turns};
+use crate::store::{Error, Parameter, Statements, Transaction, query_all, query_one, turns};
 
 /// Why sessions of a user end, and for whom.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +33,8 @@ pub async fn end_by_token(
     sender: &Sender,
     policy: &SessionPolicy,
 ) -> Result<bool, Error> {
-    let doomed = "select id from sessions
-                  where user_id = $1 and id = $8 and (generation > $9 or (generation = $9 and secret_hash = $10))";
+    let is_of_token = is_of_token("$8", "$9", "$10");
+    let doomed = format!("select id, $2 as ended_by from sessions where user_id = $1 and {is_of_token}");
     let ending = Ending { user_id: token.user_id, ended_by: EndedBy::Logout, sender };
     let hash = token.hash();
     let which: [Parameter<'_>; 3] = [
@@ -40,7 +42,12 @@ pub async fn end_by_token(
         (&i64::from(token.generation), Type::INT8),
         (&hash.0.as_slice(), Type::BYTEA),
     ];
-    is_ended(client, &end_doomed(client, doomed, &which, ending, policy).await?).await
+    is_ended(client, &end_doomed(client, &doomed, &which, ending, policy).await?).await
+}
+
+/// Whether a session is that of a genuine token: of its current one, or of one before.
+fn is_of_token(id: &str, generation: &str, hash: &str) -> String {
+    format!("(id = {id} and (generation > {generation} or (generation = {generation} and secret_hash = {hash})))")
 }
 
 /// Ends one session; says whether it was this that ended it.
@@ -53,12 +60,12 @@ pub async fn end(
     ending: Ending<'_>,
     policy: &SessionPolicy,
 ) -> Result<bool, Error> {
-    let doomed = "select id from sessions where user_id = $1 and id = $8";
+    let doomed = "select id, $2 as ended_by from sessions where user_id = $1 and id = $8";
     is_ended(client, &end_doomed(client, doomed, &[(&id, Type::UUID)], ending, policy).await?).await
 }
 
 /// Whether something ended. That there was nothing to end is made sure of, before anybody is told that it has ended.
-async fn is_ended(client: &impl Statements, ended: &[Uuid]) -> Result<bool, Error> {
+async fn is_ended(client: &impl Statements, ended: &[(Uuid, EndedBy)]) -> Result<bool, Error> {
     if ended.is_empty() {
         turns::confirm_primary(client).await?;
     }
@@ -84,34 +91,53 @@ pub async fn end_all(
     ending: Ending<'_>,
     policy: &SessionPolicy,
 ) -> Result<Vec<Uuid>, Error> {
-    let doomed = "select id from sessions where user_id = $1 and id is distinct from $8 and ended_at is null";
-    end_doomed(transaction, doomed, &[(&kept, Type::UUID)], ending, policy).await
+    let doomed =
+        "select id, $2 as ended_by from sessions where user_id = $1 and id is distinct from $8 and ended_at is null";
+    let ended = end_doomed(transaction, doomed, &[(&kept, Type::UUID)], ending, policy).await?;
+    Ok(ended.into_iter().map(|(id, _)| id).collect())
 }
 
-/// Makes room for a session that has just started: ends those that were idle longest, until as many are left as the
-/// policy allows; says which.
+/// Ends the sessions that a new one displaces, and returns them with their reasons. The session of the token that the device
+/// presented is `replaced`; of the others the longest idle are `evicted`, until the policy's maximum is left.
 ///
-/// Belongs in the transaction that started it: that holds the user's row, so logins at the same moment take turns here,
-/// and each sees the sessions of those before it.
+/// Belongs in the transaction that started the new one: that holds the user's row, so logins at the same moment take turns
+/// here, and each sees the sessions of those before it.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn evict(
+pub async fn displace(
     transaction: &Transaction<'_>,
     started: Uuid,
+    presented: Option<&RefreshToken>,
     ending: Ending<'_>,
     policy: &SessionPolicy,
-) -> Result<Vec<Uuid>, Error> {
-    let doomed = "select id from sessions
-                  where user_id = $1 and id <> $8 and ended_at is null
-                    and least(expires_at, rotated_at + $6 * interval '1 second') > clock_timestamp()
-                  order by rotated_at desc, id desc
-                  offset $9";
-    let which: [Parameter<'_>; 2] = [(&started, Type::UUID), (&(i64::from(policy.max_per_user) - 1), Type::INT8)];
-    end_doomed(transaction, doomed, &which, ending, policy).await
+) -> Result<Vec<(Uuid, EndedBy)>, Error> {
+    let (is_live, is_presented) = (is_live("sessions", "$6"), is_of_token("$9", "$10", "$11"));
+    let doomed = format!(
+        "select id, $12 as ended_by from sessions where user_id = $1 and ended_at is null and {is_presented}
+         union all
+         (select id, $2 from sessions
+          where user_id = $1 and id <> $8 and {is_live} and {is_presented} is not true
+          order by rotated_at desc, id desc
+          offset $13)"
+    );
+    let presented = presented.filter(|token| token.user_id == ending.user_id);
+    let id = presented.map(|token| token.session_id);
+    let generation = presented.map(|token| i64::from(token.generation));
+    let hash = presented.map(|token| token.hash().0.to_vec());
+    let which: [Parameter<'_>; 6] = [
+        (&started, Type::UUID),
+        (&id, Type::UUID),
+        (&generation, Type::INT8),
+        (&hash, Type::BYTEA),
+        (&EndedBy::Replaced.as_str(), Type::TEXT),
+        (&(i64::from(policy.max_per_user) - 1), Type::INT8),
+    ];
+    end_doomed(transaction, &doomed, &which, ending, policy).await
 }
 
-/// Ends the sessions that `doomed` selects, with $1 for the user and `which` from $8 on; says which were alive until now.
+/// Ends the sessions that `doomed` selects with a reason each, with $1 for the user, $2 for the reason of `ending` and `which`
+/// from $8 on; says which were alive until now.
 ///
 /// One that had expired gets that for its end: it must not come back when somebody raises the time to live. Where an
 /// administrator ended it from is not its owner's to see.
@@ -121,34 +147,37 @@ async fn end_doomed(
     which: &[Parameter<'_>],
     ending: Ending<'_>,
     policy: &SessionPolicy,
-) -> Result<Vec<Uuid>, Error> {
+) -> Result<Vec<(Uuid, EndedBy)>, Error> {
     // Locked in order, so that two of these at once cannot wait for each other. An array, and no `in`: Citus 13.2 confuses the
     // formats of its intermediate results where rows are locked that a subquery is joined with.
+    let ends_at = ends_at("s", "$6");
     let sql = format!(
         "with doomed as ({doomed}),
          locked as (
-           select s.id, least(s.expires_at, s.rotated_at + $6 * interval '1 second') as expired_at
+           select s.id, {ends_at} as expired_at
            from sessions s
            where s.user_id = $1 and s.id = any (array(select id from doomed)) and s.ended_at is null
            order by s.id
            for update
          ), timed as (
-           select locked.*, clock_timestamp() as now, gen_random_uuid() as event_id from locked
+           select locked.*, (select d.ended_by from doomed d where d.id = locked.id) as ended_by,
+                  clock_timestamp() as now, gen_random_uuid() as event_id
+           from locked
          ), ended as (
            update sessions s set
              ended_at         = least(t.now, t.expired_at),
-             ended_by         = case when t.now < t.expired_at then $2 else 'expired' end,
+             ended_by         = case when t.now < t.expired_at then t.ended_by else 'expired' end,
              ended_ip_address = case when t.now < t.expired_at and $7 is null then $3 end
            from timed t
            where s.user_id = $1 and s.id = t.id
-           returning s.user_id, s.id, t.now, t.event_id, t.now < t.expired_at as was_alive
+           returning s.user_id, s.id, s.ended_by, t.now, t.event_id, t.now < t.expired_at as was_alive
          ), recorded as (
            {RECORD_BY}
-           select u.id, e.now, e.event_id, e.id, 'session_ended', 'success', $2, $3, $4, $5, $7
+           select u.id, e.now, e.event_id, e.id, 'session_ended', 'success', e.ended_by, $3, $4, $5, $7
            from ended e join users u on u.id = $1 and u.id = e.user_id where e.was_alive
            returning true
          )
-         select coalesce(array_agg(id) filter (where was_alive), '{{}}') as ids from ended"
+         select id, ended_by from ended where was_alive"
     );
     let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(7 + which.len());
     let ended_by = ending.ended_by.as_str();
@@ -163,5 +192,11 @@ async fn end_doomed(
         (&ending.sender.actor_id, Type::UUID),
     ]);
     parameters.extend_from_slice(which);
-    Ok(query_one(client, &sql, &parameters).await?.try_get("ids")?)
+    query_all(client, &sql, &parameters).await?.iter().map(ended).collect()
+}
+
+fn ended(row: &Row) -> Result<(Uuid, EndedBy), Error> {
+    let name: &str = row.try_get("ended_by")?;
+    let ended_by = EndedBy::from_name(name).ok_or_else(|| Error::unknown_value("ended_by", name))?;
+    Ok((row.try_get("id")?, ended_by))
 }

@@ -1,9 +1,13 @@
 //! Sessions as their user sees them.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::live::{ends_at, signed_in};
+use crate::domain::access_token::Claims;
 use crate::domain::session::{ListedSession, SessionPolicy};
 use crate::domain::user::Role;
 use crate::store::{Error, Parameter, Statements, query_all, query_opt, users};
@@ -18,37 +22,70 @@ pub async fn list(
     policy: &SessionPolicy,
     most_ended: i64,
 ) -> Result<Vec<ListedSession>, Error> {
-    // Each half finds its rows by an index of its own, so that nobody waits for somebody's thousands.
-    let sql = "with open as (
-                 select *, least(expires_at, rotated_at + $2 * interval '1 second') as ends_at
-                 from sessions where user_id = $1 and ended_at is null
-               ), ended as (
-                 select *, least(expires_at, rotated_at + $2 * interval '1 second') as ends_at
-                 from sessions where user_id = $1 and ended_at is not null
-                 order by ended_at desc limit $4
-               ), alive_or_over as (
-                 select *, case when ends_at <= clock_timestamp() then ends_at end as over_at,
-                        case when ends_at <= clock_timestamp() then 'expired' end as over_by
-                 from open
-                 union all
-                 select *, ended_at, ended_by from ended
-               ), ranked as (
-                 select *, row_number() over (partition by over_at is null order by over_at desc) as rank
-                 from alive_or_over
-                 where over_at is null or over_at > clock_timestamp() - $3 * interval '1 second'
-               )
-               select id, label, user_agent, ip_address, created_at, rotated_at, ends_at, over_at, over_by,
-                      ended_ip_address
-               from ranked
-               where over_at is null or rank <= $4
-               order by created_at desc, id desc";
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| listing("true"));
     let parameters: [Parameter<'_>; 4] = [
         (&user_id, Type::UUID),
         (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
         (&policy.kept_after_end.as_secs_f64(), Type::FLOAT8),
         (&most_ended, Type::INT8),
     ];
-    query_all(client, sql, &parameters).await?.iter().map(listed).collect()
+    query_all(client, &STATEMENT, &parameters).await?.iter().map(listed).collect()
+}
+
+/// The caller's sessions as [`list`] has them; none unless the session that asks is alive and its account open.
+///
+/// # Errors
+/// [`Error`].
+pub async fn list_own(
+    client: &impl Statements,
+    claims: &Claims,
+    policy: &SessionPolicy,
+    most_ended: i64,
+) -> Result<Option<Vec<ListedSession>>, Error> {
+    static STATEMENT: LazyLock<String> =
+        LazyLock::new(|| listing(&format!("exists ({})", signed_in("$1", "$5", "$2"))));
+    let parameters: [Parameter<'_>; 5] = [
+        (&claims.sub, Type::UUID),
+        (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8),
+        (&policy.kept_after_end.as_secs_f64(), Type::FLOAT8),
+        (&most_ended, Type::INT8),
+        (&claims.sid, Type::UUID),
+    ];
+    let rows = query_all(client, &STATEMENT, &parameters).await?;
+    // The session that asks is itself in its list.
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    rows.iter().map(listed).collect::<Result<_, _>>().map(Some)
+}
+
+/// The statement that lists sessions if `condition` holds.
+fn listing(condition: &str) -> String {
+    // Each half finds its rows by an index of its own, so that nobody waits for somebody's thousands.
+    let ends_at = ends_at("sessions", "$2");
+    format!(
+        "with open as (
+           select *, {ends_at} as ends_at from sessions where user_id = $1 and ended_at is null
+         ), ended as (
+           select *, {ends_at} as ends_at from sessions where user_id = $1 and ended_at is not null
+           order by ended_at desc limit $4
+         ), alive_or_over as (
+           select *, case when ends_at <= clock_timestamp() then ends_at end as over_at,
+                  case when ends_at <= clock_timestamp() then 'expired' end as over_by
+           from open
+           union all
+           select *, ended_at, ended_by from ended
+         ), ranked as (
+           select *, row_number() over (partition by over_at is null order by over_at desc) as rank
+           from alive_or_over
+           where over_at is null or over_at > clock_timestamp() - $3 * interval '1 second'
+         )
+         select id, label, user_agent, ip_address, created_at, rotated_at, ends_at, over_at, over_by,
+                ended_ip_address
+         from ranked
+         where (over_at is null or rank <= $4) and {condition}
+         order by created_at desc, id desc"
+    )
 }
 
 /// A page of what [`list`] gives: sessions whose ids are below `before`, at most `limit`, newest login first.
@@ -120,13 +157,10 @@ pub async fn find_live_role(
     id: Uuid,
     policy: &SessionPolicy,
 ) -> Result<Option<Role>, Error> {
-    let sql = "select u.role
-               from sessions s join users u on u.id = s.user_id
-               where s.user_id = $1 and s.id = $2 and s.ended_at is null and u.disabled_at is null
-                 and least(s.expires_at, s.rotated_at + $3 * interval '1 second') > clock_timestamp()";
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| signed_in("$1", "$2", "$3"));
     let parameters: [Parameter<'_>; 3] =
         [(&user_id, Type::UUID), (&id, Type::UUID), (&policy.idle_ttl.as_secs_f64(), Type::FLOAT8)];
-    query_opt(client, sql, &parameters).await?.as_ref().map(users::role).transpose()
+    query_opt(client, &STATEMENT, &parameters).await?.as_ref().map(users::role).transpose()
 }
 
 /// Some of the users who have sessions that nobody ended, in order of their ids, after that one.

@@ -4,12 +4,14 @@ mod list;
 mod manage;
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::{Connection, Error, Parameter, Statements, Store, Transaction, addresses, query_all, query_one, query_opt};
+use crate::domain::access_token::Claims;
 use crate::domain::email::Email;
 use crate::domain::password::PasswordHash;
 use crate::domain::profile::Profile;
@@ -17,6 +19,7 @@ use crate::domain::session::SessionPolicy;
 use crate::domain::throttle::{Trier, network};
 use crate::domain::user::{Line, Role, User};
 use crate::store::sessions::NewUser;
+use crate::store::sessions::live::is_live;
 pub use list::{Listed, list};
 pub use manage::{AddedUser, delete, insert, lock_all, set_disabled, set_role};
 
@@ -54,20 +57,23 @@ pub async fn find_credentials(
     visitor: &Visitor,
     policy: &SessionPolicy,
 ) -> Result<Option<Credentials>, Error> {
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        let is_live = is_live("s", "$4");
+        format!(
+            "select u.id, u.password_hash, u.disabled_at is not null as disabled,
+                    u.email_verified_at is not null as verified,
+                    coalesce(bool_or(s.id = $2 and s.generation - $5 in (0, 1)), false) as is_device,
+                    coalesce(bool_or(s.ip_address <<= $3::text::inet), false) as is_neighbour
+             from users u left join sessions s on s.user_id = u.id and {is_live}
+             where u.id = $6 and u.email = $1
+             group by u.id"
+        )
+    });
     // A device may hold the current token, or the one before it if it has lost an answer. Whoever shows an older one has
     // found it somewhere.
     let owner = addresses::find_owner(client, email.as_str()).await?.unwrap_or_else(Uuid::new_v4);
     let (session_id, generation) = visitor.token.unzip();
     let generation = generation.map(i64::from);
-    let sql = "select u.id, u.password_hash, u.disabled_at is not null as disabled,
-                      u.email_verified_at is not null as verified,
-                      coalesce(bool_or(s.id = $2 and s.generation - $5 in (0, 1)), false) as is_device,
-                      coalesce(bool_or(s.ip_address <<= $3::text::inet), false) as is_neighbour
-               from users u
-               left join sessions s on s.user_id = u.id and s.ended_at is null
-                 and least(s.expires_at, s.rotated_at + $4 * interval '1 second') > clock_timestamp()
-               where u.id = $6 and u.email = $1
-               group by u.id";
     let parameters: [Parameter<'_>; 6] = [
         (&email.as_str(), Type::TEXT),
         (&session_id, Type::UUID),
@@ -76,7 +82,7 @@ pub async fn find_credentials(
         (&generation, Type::INT8),
         (&owner, Type::UUID),
     ];
-    let row = query_opt(client, sql, &parameters).await?;
+    let row = query_opt(client, &STATEMENT, &parameters).await?;
     row.map(|row| {
         let trier = match (row.try_get("is_device")?, session_id, row.try_get("is_neighbour")?) {
             (true, Some(session), _) => Trier::Device(session),
@@ -104,23 +110,53 @@ pub async fn find(client: &impl Statements, id: Uuid) -> Result<Option<User>, Er
     row.as_ref().map(from_row).transpose()
 }
 
-/// As [`find`]. Batches concurrent calls.
+/// The user whom a session belongs to; none unless the session is alive and its account open. Concurrent calls are batched.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn find_batched(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
-    let single = async |client: &mut Connection| find(client, id).await;
-    let batch = async |client: &Connection, ids: &[Uuid]| {
-        if let [_this] = ids {
-            return Ok(vec![Some(find(client, id).await)]);
-        }
-        // Selected, so that the planner does not know the array's length: it would plan for each length anew.
-        let sql = format!("select {COLUMNS} from users where id = any((select $1)::uuid[])");
-        let rows = query_all(client, &sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-        let of = |id: &Uuid| rows.iter().find(|row| row.try_get::<_, Uuid>("id").is_ok_and(|found| found == *id));
-        Ok(ids.iter().map(|id| Some(of(id).map(from_row).transpose())).collect())
+pub async fn find_signed_in(store: &Store, claims: &Claims, policy: &SessionPolicy) -> Result<Option<User>, Error> {
+    static ONE: LazyLock<String> = LazyLock::new(|| {
+        let is_live = is_live("s", "$3");
+        format!(
+            "select {COLUMNS} from users
+             where id = $1 and disabled_at is null
+               and exists (select from sessions s where s.user_id = $1 and s.id = $2 and {is_live})"
+        )
+    });
+    // The first array is selected, so that the planner does not know its length: it would plan for each length anew.
+    static BATCH: LazyLock<String> = LazyLock::new(|| {
+        let is_live = is_live("s", "$3");
+        format!(
+            "select item, {COLUMNS}
+             from unnest((select $1), $2) with ordinality as asked (of_user, of_session, item) join users on id = of_user
+             where disabled_at is null
+               and exists (select from sessions s where s.user_id = of_user and s.id = of_session and {is_live})"
+        )
+    });
+    let idle_ttl = policy.idle_ttl.as_secs_f64();
+    let find_one = async |client: &Connection| {
+        let parameters: [Parameter<'_>; 3] =
+            [(&claims.sub, Type::UUID), (&claims.sid, Type::UUID), (&idle_ttl, Type::FLOAT8)];
+        query_opt(client, &ONE, &parameters).await?.as_ref().map(from_row).transpose()
     };
-    store.batched(&store.batchers.users, store.deadline(), id, single, batch).await
+    let single = async |client: &mut Connection| find_one(client).await;
+    let batch = async |client: &Connection, asked: &[(Uuid, Uuid)]| {
+        if let [_this] = asked {
+            return Ok(vec![Some(find_one(client).await)]);
+        }
+        let (users, sessions): (Vec<Uuid>, Vec<Uuid>) = asked.iter().copied().unzip();
+        let parameters: [Parameter<'_>; 3] =
+            [(&users, Type::UUID_ARRAY), (&sessions, Type::UUID_ARRAY), (&idle_ttl, Type::FLOAT8)];
+        let mut found: Vec<_> = asked.iter().map(|_| Some(Ok(None))).collect();
+        for row in query_all(client, &BATCH, &parameters).await? {
+            let item: i64 = row.try_get("item")?;
+            let outcome = usize::try_from(item - 1).ok().and_then(|index| found.get_mut(index));
+            *outcome.ok_or_else(|| Error::unknown_value("item", "an index outside the batch"))? =
+                Some(from_row(&row).map(Some));
+        }
+        Ok(found)
+    };
+    store.batched(&store.batchers.users, store.deadline(), (claims.sub, claims.sid), single, batch).await
 }
 
 /// Locks a user until the transaction ends: logins, password changes and whatever ends all sessions wait.

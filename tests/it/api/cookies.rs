@@ -234,3 +234,19 @@ async fn a_preflight_is_answered_for_allowed_pages_and_refused_for_others() {
     preflight(PAGE, "PUT", "content-type").await.assert_problem(400, "malformed_request");
     preflight(PAGE, "POST", "x-unknown").await.assert_problem(400, "malformed_request");
 }
+
+#[tokio::test]
+async fn login_replaces_the_session_of_the_cookie_and_a_late_refresh_leaves_the_new_cookie() {
+    let app = start().await;
+    let registered = sign_in(&app).await;
+    let old = cookie(&registered);
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "token_transport": "cookie"});
+    let answer = app.anonymous().send(from_page(&app, "/api/auth/login", &old).json(&body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(app.database.number("select count(*) from sessions where ended_by = 'replaced'").await, 1);
+
+    let late = refresh(&app, &old).await;
+    late.assert_problem(401, "session_ended");
+    assert!(late.header("set-cookie").is_empty(), "it would remove the cookie that the login has set");
+    assert_eq!(refresh(&app, &cookie(&answer)).await.status, 200);
+}

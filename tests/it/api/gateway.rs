@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::support::{Account, Answer, PASSWORD, ServerProcess, TestApp, TestDatabase, disable, wait_until};
 
@@ -237,4 +239,126 @@ async fn a_long_list_comes_in_parts_and_has_nothing_that_is_over() {
     for after in ["yesterday", "9999-12-31T23:59:59-00:01", "1969-12-31T23:59:59Z", ""] {
         revocations(&app, &reader, &format!("?after={after}")).await.assert_invalid(&[("after", "invalid_place")]);
     }
+}
+
+/// Ends a session, or all of a user's, by a commit that comes a minute late.
+async fn end_late(app: &TestApp, account: &Account, subject: &str) {
+    let (session, user) = (&account.session_id, account.user_id());
+    app.database
+        .execute(&match subject {
+            "session" => format!(
+                "update sessions set ended_at = now() - interval '1 minute', ended_by = 'logout' where id = '{session}'"
+            ),
+            "disabled" => format!("update users set disabled_at = now() - interval '1 minute' where id = '{user}'"),
+            _ => format!("insert into deleted_users values ('{user}', now() - interval '1 minute')"),
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn check_hears_of_revocations_whose_commits_come_late() {
+    // Readers go on four seconds behind the clock then.
+    let app = TestApp::start_with(&[("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "1s")]).await;
+    let mut accounts = Vec::new();
+    for email in ["session@example.com", "disabled@example.com", "deleted@example.com", "lives@example.com"] {
+        accounts.push(app.register(email).await);
+    }
+    let status = async |account: &Account| check(&app, &account.access_token).await.status.as_u16();
+    let statuses = async || [status(&accounts[0]).await, status(&accounts[1]).await, status(&accounts[2]).await];
+    let mut other = app.database.client().await;
+    let slow = other.transaction().await.unwrap();
+    let [session, disabled, deleted] =
+        [accounts[0].session_id.parse().unwrap(), accounts[1].user_id(), accounts[2].user_id()];
+    for (sql, id) in [
+        ("update sessions set ended_at = clock_timestamp(), ended_by = 'logout' where id = $1", session),
+        ("update users set disabled_at = clock_timestamp() where id = $1", disabled),
+        ("insert into deleted_users values ($1, clock_timestamp())", deleted),
+    ] {
+        slow.execute(sql, &[&id]).await.unwrap();
+    }
+    let ended = Instant::now();
+    wait_until("readers are behind them", async || {
+        assert_eq!(statuses().await, [204; 3]);
+        ended.elapsed() > Duration::from_secs(7)
+    })
+    .await;
+    slow.commit().await.unwrap();
+
+    let visible = Instant::now();
+    wait_until("the check has heard", async || statuses().await == [401; 3]).await;
+    assert!(visible.elapsed() < Duration::from_secs(20), "{:?}", visible.elapsed());
+    assert_eq!(status(&accounts[3]).await, 204);
+}
+
+#[tokio::test]
+async fn reader_of_the_list_is_told_everything_again_every_half_minute() {
+    let app = TestApp::start().await;
+    let reader = reader(&app).await;
+    let accounts =
+        [app.register("a@example.com").await, app.register("b@example.com").await, app.register("c@example.com").await];
+    let first = revocations(&app, &reader, "").await;
+    assert_eq!(first.body["more"], false);
+    for (account, subject) in accounts.iter().zip(["session", "disabled", "deleted"]) {
+        end_late(&app, account, subject).await;
+    }
+    let told = |answer: &Answer| {
+        let length = |list: &str| answer.body[list].as_array().unwrap().len();
+        (length("sessions"), length("users"))
+    };
+
+    let next = first.text("next").to_owned();
+    let (place, reread_at) = next.rsplit_once('.').unwrap();
+    let reread_at: i64 = reread_at.parse().unwrap();
+    let server_time = OffsetDateTime::parse(first.text("server_time"), &Rfc3339).unwrap();
+    let ahead = reread_at - (server_time.unix_timestamp_nanos() / 1000) as i64;
+    assert_eq!(ahead, 30_000_000, "half a minute");
+
+    let early = revocations(&app, &reader, &format!("?after={next}")).await;
+    assert_eq!(told(&early), (0, 0), "it goes on behind them");
+    assert!(early.text("next").ends_with(&format!(".{reread_at}")), "it is not put off by asking: {early:?}");
+
+    let due = reread_at - 30_000_000;
+    let late = revocations(&app, &reader, &format!("?after={place}.{due}")).await;
+    assert_eq!(told(&late), (1, 2));
+    let (_, reread_again_at) = late.text("next").rsplit_once('.').unwrap();
+    assert!(reread_again_at.parse::<i64>().unwrap() >= reread_at, "and not at once again");
+    let then = revocations(&app, &reader, &format!("?after={}", late.text("next"))).await;
+    assert_eq!(told(&then), (0, 0));
+
+    // A clock that was wrong puts it off by no more than an hour.
+    let far = reread_at + 2 * 3_600_000_000;
+    assert_eq!(told(&revocations(&app, &reader, &format!("?after={place}.{far}")).await), (1, 2));
+    // What an older server gave is understood.
+    assert_eq!(told(&revocations(&app, &reader, &format!("?after={place}")).await), (0, 0));
+    for odd in [".", ".x", ".-1", ".1.1", ".9223372036854775807"] {
+        revocations(&app, &reader, &format!("?after={place}{odd}")).await.assert_invalid(&[("after", "invalid_place")]);
+    }
+}
+
+#[tokio::test]
+async fn long_list_that_is_told_again_comes_to_its_end() {
+    let app = TestApp::start().await;
+    app.register("ada@example.com").await;
+    let reader = reader(&app).await;
+    app.database
+        .execute(
+            "insert into sessions (user_id, id, secret_hash, rotated_at, created_at, expires_at, ended_at, ended_by)
+             select id, gen_random_uuid(), sha256('x'), now(), now(), now() + interval '1 day',
+                    now() - interval '1 minute' - interval '1 millisecond' * n, 'logout'
+             from users, generate_series(1, 5000) n",
+        )
+        .await;
+    let due = (OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000) as i64 - 1_000_000;
+    let mut after = format!("{due}.00000000000000000000000000000000.{due}");
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let answer = revocations(&app, &reader, &format!("?after={after}")).await;
+        told.push(answer.body["sessions"].as_array().unwrap().len());
+        after = answer.text("next").to_owned();
+    }
+    assert_eq!(told, [2000, 2000, 1000, 0]);
+    // The next time is half a minute after this one began, and later by a second for each part before the last.
+    let (_, reread_at) = after.rsplit_once('.').unwrap();
+    let ahead = reread_at.parse::<i64>().unwrap() - due;
+    assert!((33_000_000..60_000_000).contains(&ahead), "{ahead}");
 }

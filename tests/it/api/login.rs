@@ -5,7 +5,7 @@ use claviger::auth::operate::AccountChange;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, ServerProcess, TestApp, TestDatabase, disable, operate, wait_until};
+use crate::support::{Account, Answer, PASSWORD, ServerProcess, TestApp, TestDatabase, disable, operate, wait_until};
 
 #[tokio::test]
 async fn a_login_starts_a_session_of_its_own() {
@@ -227,4 +227,116 @@ async fn logins_that_make_the_same_hash_dearer_at_once_all_open() {
         }
     }
     assert_eq!(cheap.database.number("select count(*) from events where kind = 'login_failed'").await, 0);
+}
+
+/// How each session of the account ended, in the order of the logins.
+async fn endings(app: &TestApp) -> Vec<String> {
+    let rows = app.database.rows("select coalesce(ended_by, '-') from sessions order by created_at, id").await;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn login_with(app: &TestApp, refresh_token: &str) -> Answer {
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_token": refresh_token});
+    let answer = app.anonymous().post("/api/auth/login", body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn login_with_a_token_of_the_device_replaces_its_session() {
+    let app = TestApp::start().await;
+    let device = app.register("ada@example.com").await;
+    let other = app.login("ada@example.com").await;
+
+    let answer = login_with(&app, &device.refresh_token).await;
+
+    assert_eq!(endings(&app).await, ["replaced", "-", "-"]);
+    let refused = app.anonymous().refresh(&device.refresh_token).await;
+    refused.assert_problem(401, "session_ended");
+    assert_eq!(refused.body["ended_by"], "replaced");
+    let account = Account::of(app.anonymous(), "ada@example.com", &answer);
+    assert_eq!(account.event_kinds().await, ["session_ended", "logged_in", "logged_in", "registered"]);
+    let event = &account.call(Method::GET, "/api/auth/events", Value::Null).await.body["events"][0];
+    assert_eq!((&event["reason"], &event["session_id"]), (&json!("replaced"), &json!(device.session_id)));
+    assert_eq!(other.me().await.status, 200);
+    assert_eq!(account.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn login_with_an_older_token_of_the_device_replaces_its_session_too() {
+    let app = TestApp::start_with(&[("CLAVIGER__REFRESH_TOKEN__GRACE", "0s")]).await;
+    let mut device = app.register("ada@example.com").await;
+    let first = device.refresh_token.clone();
+    device.refresh().await;
+    device.refresh().await;
+    login_with(&app, &first).await;
+    assert_eq!(endings(&app).await, ["replaced", "-"]);
+}
+
+#[tokio::test]
+async fn login_changes_nothing_by_a_token_of_another_user_a_dead_or_a_forged_one() {
+    let app = TestApp::start().await;
+    let ada = app.register("ada@example.com").await;
+    app.register("bob@example.com").await;
+    let bob = app.login("bob@example.com").await;
+    let forged = format!("{}A", ada.refresh_token.strip_suffix(|_: char| true).unwrap());
+    let forged = if forged == ada.refresh_token { format!("{}Q", &forged[..forged.len() - 1]) } else { forged };
+    for token in [&*bob.refresh_token, &forged, "rt1_x", "", "\0"] {
+        login_with(&app, token).await;
+    }
+    ada.logout().await;
+    login_with(&app, &ada.refresh_token).await;
+    let ended = "select count(*) from sessions where ended_at is not null";
+    assert_eq!(app.database.number(&format!("{ended} and ended_by <> 'logout'")).await, 0);
+    assert_eq!(app.database.number(ended).await, 1);
+    assert_eq!(app.database.number("select count(*) from events where kind = 'session_ended'").await, 1);
+    assert_eq!(bob.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn login_that_fails_replaces_nothing() {
+    let app = TestApp::start().await;
+    let device = app.register("ada@example.com").await;
+    let body = json!({"email": "ada@example.com", "password": "wrong", "refresh_token": device.refresh_token});
+    app.anonymous().post("/api/auth/login", body).await.assert_problem(401, "invalid_credentials");
+    assert_eq!(device.me().await.status, 200);
+}
+
+#[tokio::test]
+async fn replaced_session_makes_room_for_the_new_one() {
+    let app = TestApp::start_with(&[("CLAVIGER__SESSIONS__MAX_PER_USER", "2")]).await;
+    let device = app.register("ada@example.com").await;
+    let other = app.login("ada@example.com").await;
+    login_with(&app, &device.refresh_token).await;
+    assert_eq!(endings(&app).await, ["replaced", "-", "-"]);
+    // Without a token the one that was idle longest goes, and a token of that one has it replaced, not evicted.
+    login_with(&app, &other.refresh_token).await;
+    app.login("ada@example.com").await;
+    assert_eq!(endings(&app).await, ["replaced", "replaced", "evicted", "-", "-"]);
+}
+
+#[tokio::test]
+async fn login_that_replaces_a_session_takes_no_more_statements() {
+    let app = TestApp::on(TestDatabase::counting().await, &[("CLAVIGER__SESSIONS__SWEEP_EVERY", "0s")]).await;
+    let device = app.register("ada@example.com").await;
+    app.database.statements().await;
+    login_with(&app, &device.refresh_token).await;
+    assert_eq!(app.database.statements().await, 8);
+}
+
+#[tokio::test]
+async fn session_that_a_login_replaces_cannot_be_refreshed_by_a_racing_request() {
+    let app = TestApp::start().await;
+    let mut token = app.register("ada@example.com").await.refresh_token;
+    for _ in 0..20 {
+        let (caller, old) = (app.anonymous(), token.clone());
+        let refreshing = tokio::spawn(async move { caller.refresh(&old).await });
+        let answer = login_with(&app, &token).await;
+        let refreshed = refreshing.await.unwrap();
+        assert!(matches!(refreshed.status.as_u16(), 200 | 401), "{refreshed:?}");
+        token = answer.text("refresh_token").to_owned();
+    }
+    assert_eq!(app.database.number("select count(*) from sessions where ended_at is null").await, 1);
+    assert_eq!(app.database.number("select count(*) from sessions where ended_by = 'replaced'").await, 20);
+    assert_eq!(app.anonymous().refresh(&token).await.status, 200);
 }

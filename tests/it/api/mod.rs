@@ -8,6 +8,7 @@ mod bodies;
 mod clients;
 mod cookies;
 mod deletion;
+mod ended;
 mod errors;
 mod events;
 mod gateway;

@@ -37,6 +37,9 @@ async fn another_mail_can_be_asked_for_with_and_without_an_access_token() {
     server.mails_to("ada@example.com", 3).await;
     let broken = app.anonymous().request(Method::POST, "/api/auth/email-verification").bearer_auth("x");
     app.anonymous().send(broken).await.assert_problem(401, "access_token_invalid");
+    account.logout().await;
+    let ended = account.call(Method::POST, "/api/auth/email-verification", json!(null)).await;
+    ended.assert_problem(401, "access_token_invalid");
 }
 
 #[tokio::test]

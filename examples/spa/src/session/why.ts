@@ -10,6 +10,7 @@ const ENDED: Record<string, string> = {
   revoked: "This session was ended, by you on another device or by an administrator.",
   password_changed: "Your password was changed. Sign in with the new one.",
   disabled: "Your account has been disabled.",
+  replaced: "You signed in again in this browser.",
   evicted: "You are signed in on so many devices that the one that was idle longest was signed out.",
   replayed:
     "A copy of your sign-in was used somewhere else, so this session was ended to protect you. " +
@@ -34,6 +35,7 @@ export const endedBy: Record<string, string> = {
   password_changed: "password changed",
   disabled: "account disabled",
   evicted: "too many devices",
+  replaced: "signed in again",
   replayed: "copied sign-in",
   expired: "ran out",
 };

@@ -17,7 +17,7 @@ pub(in crate::http) fn check(call: Operation) -> Operation {
 
 pub(in crate::http) fn revocations(call: Operation) -> Operation {
     call.named(Tag::Gateways, "revocations", "What was revoked within the lifetime of an access token")
-        .told("At most 2,000 entries a part; a few are told twice, so that none is missed.")
+        .told("At most 2,000 entries a part. Entries are told again, all of them every half minute, so that none is missed.")
         .secured_by(security::with_scope(Scope::RevocationsRead))
         .answers::<RevocationsBody>(StatusCode::OK, "Part of it.")
 }
