@@ -14,7 +14,7 @@ import kotlinx.coroutines.withContext
 import org.json.JSONException
 import org.json.JSONObject
 
-/** What is kept: `refresh_token`, `access_token`, the `key` of a refresh without an answer, or the `reason` of the end and `ended_by`. */
+/** What is kept: `refresh_token`, `access_token`, the `key` of the refresh token once it was sent, or the `reason` of the end and `ended_by`. */
 interface TokenStore {
     /** Null if there is nothing. Fails if that cannot be told: nobody is signed out by that. */
     fun load(): JSONObject?
@@ -93,7 +93,11 @@ class Session(private val base: String, private val store: TokenStore, private v
     private fun take(answer: Answer): Boolean {
         val names = arrayOf("session_id", "refresh_token", "access_token")
         if (answer.status != 200 || names.any { answer.body.opt(it) !is String }) return false
-        store.save(JSONObject(names.associateWith { answer.body.getString(it) }))
+        val next = JSONObject(names.associateWith { answer.body.getString(it) })
+        // Inside the grace window a refresh returns the token that was sent. The key belongs to the token.
+        val before = store.load()?.takeIf { it.has("key") && it.optString("refresh_token") == next.getString("refresh_token") }
+        before?.let { next.put("key", it.getString("key")) }
+        store.save(next)
         return true
     }
 

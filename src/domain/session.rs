@@ -14,7 +14,7 @@ use super::user::Role;
 /// How long sessions live. Fixed at start, the same for every process of a deployment.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionPolicy {
-    /// How long after a rotation the parent token still gets the same successor. Zero is strict.
+    /// How long after a rotation the session does not rotate again, and the parent token gets the same successor. Zero is strict.
     pub grace: Duration,
     /// A session that is not refreshed for this long is over.
     pub idle_ttl: Duration,

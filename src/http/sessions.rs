@@ -60,7 +60,7 @@ pub(super) struct TokensBody {
     /// Seconds that the access token lives.
     #[schema(minimum = 0, example = 600)]
     expires_in: i64,
-    /// For the next refresh. Not there if it is in the cookie.
+    /// For the next refresh; inside the grace window the one that was sent. Not there if it is in the cookie.
     #[schema(value_type = String, required = false, example = "rt1_…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
@@ -91,13 +91,17 @@ pub(super) fn answer_signed_in(
     browsers: &Browsers,
 ) -> HttpResponse {
     let mut answer = HttpResponse::build(status);
-    let tokens = hand_over(signed_in.tokens, &mut answer, transport, browsers);
+    let tokens = hand_over(signed_in.tokens, None, &mut answer, transport, browsers);
     answer.json(SignedInBody { tokens, user: signed_in.user.into() })
 }
 
 /// The tokens as the body has them; what the body has not goes into the answer's cookie.
+///
+/// A cookie that stays as `presented` is not set again: the answer may reach the browser after that of a later rotation, and
+/// would put the older token back.
 fn hand_over(
     tokens: Tokens,
+    presented: Option<&str>,
     answer: &mut HttpResponseBuilder,
     transport: Transport,
     browsers: &Browsers,
@@ -107,7 +111,10 @@ fn hand_over(
     let refresh_token = match transport {
         Transport::Body => Some(refresh_token.into_string()),
         Transport::Cookie => {
-            answer.cookie(browsers.cookie.with(refresh_token.into_string(), refresh_expires_in));
+            let refresh_token = refresh_token.into_string();
+            if presented != Some(&*refresh_token) {
+                answer.cookie(browsers.cookie.with(refresh_token, refresh_expires_in));
+            }
             None
         }
     };
@@ -153,38 +160,39 @@ pub(super) async fn refresh(
     let presented = Presented::by(&request, body, browsers, &state)?;
     let (sender, idempotency_key) = (sender(&request), idempotency_key(&request)?);
     let rotate = async |refresh_token: &str| state.refresh(Refresh { refresh_token, idempotency_key }, &sender).await;
-    let (tokens, transport) = match presented {
+    let (tokens, presented, transport) = match presented {
         Presented::Nothing if browsers.is_on_other_site(&request) => {
             return Err(ApiError::with_detail(Code::RefreshTokenMissing, COOKIE_KEPT_BACK).into());
         }
         Presented::Nothing => return Err(ApiError::of(Code::RefreshTokenMissing).into()),
         Presented::NoText => return Err(ApiError::of(Code::RefreshTokenInvalid).into()),
         Presented::Body(text) | Presented::Foreign(text) => {
-            (rotate(&text).await.map_err(ApiError::from)?, Transport::Body)
+            (rotate(&text).await.map_err(ApiError::from)?, text, Transport::Body)
         }
         Presented::Cookies(cookies) => {
             browsers.check_site(&request).map_err(ApiError::from)?;
-            (rotate_first(cookies, rotate, browsers).await?, Transport::Cookie)
+            let (tokens, presented) = rotate_first(cookies, rotate, browsers).await?;
+            (tokens, presented, Transport::Cookie)
         }
     };
     let mut answer = HttpResponse::Ok();
-    let tokens = hand_over(tokens, &mut answer, transport, browsers);
+    let tokens = hand_over(tokens, Some(&presented), &mut answer, transport, browsers);
     Ok(answer.json(tokens))
 }
 
 const COOKIE_KEPT_BACK: &str = "There is no refresh token: the page is on another site than the service, where browsers do \
                                 not send a cookie with SameSite=Strict";
 
-/// New tokens for the first cookie whose session is alive.
+/// New tokens for the first cookie whose session is alive, and that cookie.
 async fn rotate_first(
     cookies: Cookies,
     rotate: impl AsyncFn(&str) -> Result<Tokens, auth::Error>,
     browsers: &Browsers,
-) -> Result<Tokens, ApiError> {
+) -> Result<(Tokens, String), ApiError> {
     let (mut signed_out, mut is_replaced) = (None, false);
     for token in cookies.tokens {
         let error = match rotate(&token.text).await {
-            Ok(tokens) => return Ok(tokens),
+            Ok(tokens) => return Ok((tokens, token.text)),
             Err(error) => error,
         };
         is_replaced |= matches!(&error, auth::Error::SessionEnded(ending) if ending.ended_by == EndedBy::Replaced);

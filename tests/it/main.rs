@@ -65,6 +65,7 @@ mod spa;
 mod statements;
 mod stopping;
 mod sweep;
+mod tab_storm;
 mod throttle;
 mod tls;
 mod traces;

@@ -84,6 +84,8 @@ async fn figures_tell_what_requests_logins_and_refreshes_came_to() {
     ada.refresh().await;
     ada.caller.refresh(&parent).await;
     ada.refresh().await;
+    app.database.close_grace_windows().await;
+    ada.refresh().await;
     ada.caller.refresh(&parent).await.assert_problem(401, "refresh_token_replayed");
     ada.caller.refresh(&parent).await.assert_problem(401, "session_ended");
     ada.caller.refresh("rt1_made-up").await.assert_problem(401, "refresh_token_invalid");
@@ -94,24 +96,45 @@ async fn figures_tell_what_requests_logins_and_refreshes_came_to() {
     ada.caller.get("/someone@example.com").await.assert_problem(404, "not_found");
     ada.caller.send(ada.caller.request(Method::from_bytes(b"BREW").unwrap(), "/health")).await;
 
+    let mut set_back = app.login("ada@example.com").await;
+    set_back.refresh().await;
+    app.database.execute("update sessions set generation = 0 where ended_at is null and generation = 1").await;
+    set_back.caller.refresh(&set_back.refresh_token).await.assert_problem(401, "refresh_token_invalid");
+
     let figures = figures(&app).await;
 
-    let verdicts = [("rotate", 2), ("repeat", 1), ("replay", 1), ("ended", 1), ("invalid", 1), ("failed", 0)];
+    let verdicts = [
+        ("rotate", 3),
+        ("unchanged", 1),
+        ("ahead", 1),
+        ("repeat", 1),
+        ("replay", 1),
+        ("ended", 1),
+        ("invalid", 1),
+        ("failed", 0),
+    ];
     for (verdict, count) in verdicts {
         let name = format!("claviger_refresh_total{{verdict=\"{verdict}\"}}");
         assert_eq!(value(&figures, &name), count, "{verdict}");
     }
-    for (outcome, count) in [("succeeded", 1), ("invalid_credentials", 2)] {
+    let operations = read("docs/operations.md");
+    let row = operations.lines().find(|line| line.starts_with("| `claviger_refresh_total` ")).unwrap();
+    let counted =
+        figures.lines().filter_map(|line| line.strip_prefix("claviger_refresh_total{verdict=\"")?.split('"').next());
+    for verdict in counted {
+        assert!(row.contains(&format!("`{verdict}`")), "{verdict} is not documented");
+    }
+    for (outcome, count) in [("succeeded", 2), ("invalid_credentials", 2)] {
         let name = format!("claviger_login_total{{outcome=\"{outcome}\"}}");
         assert_eq!(value(&figures, &name), count, "{outcome}");
     }
     let requests = "claviger_http_request_duration_seconds_count";
     let refreshed = format!("{requests}{{method=\"POST\",route=\"/api/auth/refresh\",status=\"200\"}}");
-    assert_eq!(value(&figures, &refreshed), 3);
+    assert_eq!(value(&figures, &refreshed), 5);
     assert_eq!(value(&figures, &format!("{requests}{{method=\"GET\",route=\"none\",status=\"404\"}}")), 1);
     assert_eq!(value(&figures, &format!("{requests}{{method=\"other\",route=\"/health\",status=\"405\"}}")), 1);
-    // One registration, and three that came with a password.
-    assert_eq!(value(&figures, "claviger_password_wait_seconds_count"), 4);
+    // One registration, and four logins.
+    assert_eq!(value(&figures, "claviger_password_wait_seconds_count"), 5);
     assert_eq!(value(&figures, "claviger_password_hashes_running"), 0);
     assert!(value(&figures, "claviger_database_connections{state=\"idle\"}") >= 1);
     assert!(value(&figures, "claviger_http_connections") >= 1);

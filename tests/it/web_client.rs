@@ -213,6 +213,7 @@ async fn ten_tabs_at_once(args: Value) {
         START.replace("return client.state;", "")
     );
     for round in 1..=3 {
+        web.app.database.close_grace_windows().await;
         if !by_cookie {
             web.browser.switch_to(&tabs[0]).await;
             web.load(args.clone()).await;
@@ -276,6 +277,27 @@ async fn a_page_that_lost_an_answer(storage: &str) {
 }
 
 #[tokio::test]
+async fn page_that_refreshes_inside_the_grace_window_keeps_its_refresh_token() {
+    let Some(web) = Web::start().await else { return };
+    web.register(with("localStorage")).await;
+    let token = "return JSON.parse(localStorage.claviger).refresh_token";
+    assert_eq!(web.run(REFRESH, json!({})).await["status"], "signed-in");
+    let first = web.run(token, json!({})).await;
+
+    for _ in 0..3 {
+        web.expire().await;
+        assert_eq!(web.load(with("localStorage")).await["status"], "signed-in");
+        assert_eq!(web.calls(10).await, json!({"200": 10}));
+    }
+
+    assert_eq!(web.run(token, json!({})).await, first);
+    assert_eq!((web.refreshes(), web.generation().await), (4, 1));
+    web.app.database.close_grace_windows().await;
+    assert_eq!(web.run(REFRESH, json!({})).await["status"], "signed-in");
+    assert_ne!(web.run(token, json!({})).await, first);
+}
+
+#[tokio::test]
 async fn an_answer_that_was_lost_is_asked_for_an_hour_later_and_nobody_is_signed_out() {
     a_page_that_lost_an_answer("localStorage").await;
 }
@@ -310,6 +332,7 @@ async fn a_page_says_why_it_was_signed_out_when_a_stolen_token_was_replayed() {
     let stolen = web.run("return JSON.parse(localStorage.claviger).refresh_token", json!({})).await;
     for _ in 0..2 {
         assert_eq!(web.run(REFRESH, json!({})).await["status"], "signed-in");
+        web.app.database.close_grace_windows().await;
     }
     web.app.anonymous().refresh(stolen.as_str().unwrap()).await.assert_problem(401, "refresh_token_replayed");
 

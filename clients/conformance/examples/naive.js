@@ -28,6 +28,19 @@ const MISTAKES = {
       return true;
     }
   },
+  "wants-another-refresh-token": class extends PlainClient {
+    take(answer) {
+      return answer.refresh_token !== this.record.refresh_token && super.take(answer);
+    }
+  },
+  "fresh-key-for-an-unchanged-token": class extends PlainClient {
+    settles(answer) {
+      const { refresh_token } = this.record;
+      const settled = super.settles(answer);
+      if (settled && refresh_token) this.forgetKey(refresh_token);
+      return settled;
+    }
+  },
   "parallel-without-a-key": class extends PlainClient {
     refresh(unwanted) {
       return this.run(unwanted);

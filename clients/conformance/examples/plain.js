@@ -71,7 +71,7 @@ export class PlainClient {
     return readFileSync(this.#keyFile(token), "utf8");
   }
 
-  /** Only after the record without that token has been saved. */
+  /** Only after the record without that token has been saved: a late duplicate of a request with the key may still rotate the token. */
   forgetKey(token) {
     rmSync(this.#keyFile(token), { force: true });
   }
@@ -135,7 +135,11 @@ export class PlainClient {
       // Another process may have taken the answer between these two lines, and the key with it.
       if (this.isOutdated(token)) return;
       const answer = await this.attempt(token, key).catch(() => ({ body: {} }));
-      if (this.isOutdated(token) || this.settles(answer)) return this.forgetKey(token);
+      if (this.isOutdated(token) || this.settles(answer)) {
+        // The answer may hold the same refresh token, and the key belongs to the token.
+        if (this.isOutdated(token)) this.forgetKey(token);
+        return;
+      }
       after = answer.after ?? 0;
     }
     throw new Error("not refreshed yet");

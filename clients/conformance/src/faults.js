@@ -1,5 +1,5 @@
 // What can happen to a request on its way. Each takes an exchange of the proxy: `forward()` asks the service and gives its answer,
-// `deliver(answer)` hands one to the client, `hangUp()` cuts the connection.
+// `deliver(answer)` hands one to the client, `hangUp()` cuts the connection, `keep(answer)` puts the refresh token into an answer that was sent.
 
 /** Nothing happens. */
 export const pass = async ({ forward, deliver }) => deliver(await forward());
@@ -32,6 +32,16 @@ export const truncatedUnseen = async ({ forward, deliver }) => deliver(await for
 export const twice = async ({ forward, deliver }) => {
   await forward();
   deliver(await forward());
+};
+
+/** The service answers with the refresh token that it was sent, as it does inside the grace window. */
+export const unchanged = async ({ forward, keep, deliver }) => deliver(keep(await forward()));
+
+/** The same, and a duplicate of the request reaches the service when the grace window is over: the session rotates unseen. */
+export const unchangedThenRotated = async ({ forward, keep, deliver }) => {
+  const answer = keep(await forward());
+  await forward();
+  deliver(answer);
 };
 
 /** Something else answers, and the service never sees the request. */

@@ -38,6 +38,8 @@ export class Proxy {
   /** The pairs of tokens that the service gave out, in order; `delivered` says whether the client has them. */
   issued = [];
   #expired = new Set();
+  /** Refresh tokens that the client was left with, and the service's own in their place. */
+  #current = new Map();
   #server;
 
   /** @param {string} service @param {(problem: string) => void} alarm */
@@ -97,28 +99,41 @@ export class Proxy {
     return (exchange) => this.calls(exchange, expired);
   }
 
+  /** A body with the service's own tokens. */
+  #translate(body) {
+    for (const [sent, current] of this.#current) body = body.replaceAll(sent, current);
+    return body;
+  }
+
   #exchange(entry, response) {
-    let latest;
     return {
       entry,
       forward: async () => {
         const headers = Object.fromEntries(Object.entries(entry.headers).filter(([name]) => !HOP.includes(name)));
-        const body = entry.body || undefined;
+        const body = this.#translate(entry.body) || undefined;
         const answer = await fetch(this.service + entry.path, { method: entry.method, headers, body, redirect: "manual" });
         const text = await answer.text();
         const { access_token, refresh_token, session_id } = parse(text);
-        if (access_token && refresh_token) this.issued.push((latest = { access_token, refresh_token, session_id, delivered: false }));
+        const pair = access_token && refresh_token ? { access_token, refresh_token, session_id, delivered: false } : undefined;
+        if (pair) this.issued.push(pair);
         const kept = [...answer.headers].filter(([name]) => !HOP.includes(name) && name !== "content-encoding");
-        return { status: answer.status, text, headers: Object.fromEntries(kept) };
+        return { status: answer.status, text, headers: Object.fromEntries(kept), pair };
       },
-      deliver: ({ status, text, headers }, { half = false, sized = status !== 204 } = {}) => {
+      keep: (answer) => {
+        const sent = parse(entry.body).refresh_token;
+        if (!answer.pair || !sent) return answer;
+        this.#current.set(sent, answer.pair.refresh_token);
+        answer.pair.refresh_token = sent;
+        return { ...answer, text: JSON.stringify({ ...parse(answer.text), refresh_token: sent }) };
+      },
+      deliver: ({ status, text, headers, pair }, { half = false, sized = status !== 204 } = {}) => {
         entry.end = `${status} ${parse(text).code ?? ""}${half ? "(half)" : ""}`.trim();
         if (response.destroyed) return void (entry.end += " (nobody waited)");
         const bytes = Buffer.from(text);
         response.useChunkedEncodingByDefault = false;
         response.writeHead(status, sized ? { ...headers, "content-length": bytes.length } : headers);
         if (half) return void response.write(bytes.subarray(0, bytes.length / 2), () => response.socket?.end());
-        response.end(bytes, () => latest && (latest.delivered = true));
+        response.end(bytes, () => pair && (pair.delivered = true));
         entry.over = isRefresh(entry) && status === 401 && OVER.includes(parse(text).code) ? performance.now() : undefined;
       },
       hangUp: () => {

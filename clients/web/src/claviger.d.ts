@@ -209,5 +209,6 @@ export interface Stored {
   received_at?: number;
   user?: User | null;
   key?: string;
+  token_key?: string;
   reason?: Reason | null;
 }

@@ -1,8 +1,8 @@
 // One session on one device: who holds which token, when it is refreshed, and what ends it. No requests of the page.
 //
-// The record of a session is in a storage that other tabs may share. `step` counts its refreshes, as the generation does on the
-// server: of two records of a session the one with more steps is newer, whatever any clock says. Nobody locks: the service
-// answers a repeated refresh like the first. A lock only saves requests, and keeps cookies from crossing each other.
+// The record of a session is in a storage that other tabs may share. `step` counts its refreshes, also those that left the refresh
+// token as it is: of two records of a session the one with more steps is newer, whatever any clock says. Correctness needs no lock:
+// all refreshes of a grace window get the same refresh token. A lock only saves requests, and keeps cookies from crossing each other.
 
 import { access } from "./access.js";
 import { ClavigerError, meansSignedOut } from "./answer.js";
@@ -115,7 +115,7 @@ export function openSession({ store, cookie, name, post, whoIs }) {
     } else if (held && stored.step < held.step) {
       void save(held);
     } else {
-      hold({ ...held, key: undefined, ...stored }, now ? Date.now() : stored.received_at);
+      hold({ ...held, key: undefined, token_key: undefined, ...stored }, now ? Date.now() : stored.received_at);
     }
   }
 
@@ -166,12 +166,13 @@ export function openSession({ store, cookie, name, post, whoIs }) {
   }
 
   /**
-   * The record with a key that is stored before it is sent: whoever finds it later may repeat the refresh.
+   * The record with a key that is stored before it is sent: whoever finds it later may repeat the refresh. A token that the service
+   * left unchanged keeps its key: a late duplicate of the last request may still rotate it.
    * @param {Stored} record
    */
   async function keyed(record) {
     if (record.key) return record;
-    held = { ...record, key: random() };
+    held = { ...record, key: record.token_key ?? random() };
     await save(held);
     if (store.shared) {
       // Of two tabs at once the last key stays. Both must send that one.
@@ -197,6 +198,7 @@ export function openSession({ store, cookie, name, post, whoIs }) {
   /** @param {Tokens} answer @param {Stored} sent */
   async function take(answer, sent) {
     let next = record(answer, sent.step + 1);
+    if (!cookie && answer.refresh_token === sent.refresh_token) next.token_key = sent.key;
     const stored = await store.get();
     if (stored === undefined || same(stored, sent)) {
       // First of all: what is not stored when the page goes away is lost.

@@ -136,8 +136,52 @@ test("a random key is stored with the token before the refresh is sent", async (
     assert.equal(sent.body.refresh_token, keys[n].refresh_token);
     assert.match(keys[n].key, /^[0-9a-z]{48}$/);
     assert.equal(device.record().key, undefined);
+    await device.clock.pass(device.service.grace);
   }
   assert.equal(new Set(keys.map(({ key }) => key)).size, 3);
+});
+
+test("a refresh inside the grace window takes the new access token and keeps the refresh token", async (t) => {
+  const device = new Device(t);
+  const client = await device.signedIn();
+  await device.clock.until(client.refresh());
+  const { refresh_token, access_token } = device.record();
+
+  for (let n = 2; n <= 4; n += 1) {
+    device.service.expire();
+    assert(ok(await device.clock.until(Promise.all([1, 2, 3].map(() => client.fetch(`${API}/orders`))))));
+    assert.equal(device.service.refreshes().length, n);
+  }
+
+  assert.equal(device.record().refresh_token, refresh_token);
+  assert.notEqual(device.record().access_token, access_token);
+  assert.equal(device.record().key, undefined, "nothing is left to repeat");
+  assert.equal(device.service.one().generation, 1);
+  await device.clock.pass(device.service.grace);
+  await device.clock.until(client.refresh());
+  assert.notEqual(device.record().refresh_token, refresh_token);
+});
+
+test("an unchanged refresh token keeps its key, so a late duplicate that rotates it signs nobody out", async (t) => {
+  const device = new Device(t);
+  const client = await device.signedIn();
+  await device.clock.until(client.refresh());
+  await device.clock.until(client.refresh());
+  const { headers, body } = device.service.refreshes().at(-1);
+  await device.clock.pass(device.service.grace);
+  await device.service.browser()(`${BASE}/api/auth/refresh`, { method: "POST", headers, body: JSON.stringify(body) });
+  assert.equal(device.service.one().generation, 2);
+  await device.clock.pass(device.service.grace);
+
+  await device.clock.until(client.refresh());
+
+  assert.equal(client.state.status, "signed-in");
+  assert.equal(device.service.one().generation, 2, "the service repeated the rotation");
+  const keys = device.service.refreshes().map((request) => request.headers["idempotency-key"]);
+  assert.deepEqual([keys[1] === keys[0], keys[3] === keys[1]], [false, true]);
+  await device.clock.pass(device.service.grace);
+  await device.clock.until(client.refresh());
+  assert.notEqual(device.service.refreshes().at(-1).headers["idempotency-key"], keys[3], "another token has another key");
 });
 
 test("a lost answer is asked for again with the same key after 1, 3 and 7 seconds, and when the page wakes up", async (t) => {
@@ -326,6 +370,7 @@ test("a stolen token that is replayed signs the owner out with the reason", asyn
   const client = await device.signedIn();
   const stolen = device.record().refresh_token;
   await device.clock.until(client.refresh());
+  await device.clock.pass(device.service.grace);
   await device.clock.until(client.refresh());
   const body = JSON.stringify({ refresh_token: stolen });
   const headers = { "content-type": "application/json" };

@@ -152,12 +152,13 @@ export class Service {
     return this.#tokens(status, session, token_transport === "cookie", { user: this.#public(session.user) });
   }
 
-  #tokens(status, session, cookie, more) {
+  #tokens(status, session, cookie, more, set = true) {
     const access_token = `at${this.#count++}`;
     session.access.set(access_token, this.clock.true + 600_000);
     const refresh_token = `rt.${session.id}.${session.generation}`;
     const tokens = { access_token, expires_in: 600, session_id: session.id, ...more };
-    return cookie ? json(status, tokens, { "x-set-cookie": refresh_token }) : json(status, { ...tokens, refresh_token });
+    if (!cookie) return json(status, { ...tokens, refresh_token });
+    return json(status, tokens, set ? { "x-set-cookie": refresh_token } : {});
   }
 
   #refresh(token, key, cookie) {
@@ -169,7 +170,11 @@ export class Service {
     if (session.ended) return over("session_ended", session.ended);
     const isParent = Number(generation) === session.generation - 1;
     const repeats = isParent && (this.clock.true < session.rotated + this.grace || (key && key === session.key));
-    if (Number(generation) === session.generation) {
+    const isCurrent = Number(generation) === session.generation;
+    if (isCurrent && session.generation > 0 && this.clock.true < session.rotated + this.grace) {
+      // A session rotates at most once per grace window.
+      return this.#tokens(200, session, cookie, {}, false);
+    } else if (isCurrent) {
       Object.assign(session, { generation: session.generation + 1, rotated: this.clock.true, key });
     } else if (!repeats) {
       this.end(session, "replayed");

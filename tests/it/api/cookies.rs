@@ -56,6 +56,24 @@ async fn the_cookie_holds_the_refresh_token_and_the_body_does_not() {
 }
 
 #[tokio::test]
+async fn unchanged_refresh_sets_no_cookie() {
+    let app = start().await;
+    let first = cookie(&sign_in(&app).await);
+    let second = cookie(&refresh(&app, &first).await);
+
+    let unchanged = refresh(&app, &second).await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.header("set-cookie")), (200, ""));
+
+    assert_eq!(
+        cookie(&refresh(&app, &first).await),
+        second,
+        "a repeated refresh sets it: the first answer may be lost"
+    );
+    app.database.close_grace_windows().await;
+    assert_ne!(cookie(&refresh(&app, &second).await), second);
+}
+
+#[tokio::test]
 async fn a_login_may_ask_for_the_cookie_too_and_for_nothing_unknown() {
     let app = start().await;
     sign_in(&app).await;
@@ -124,6 +142,7 @@ async fn allowed_subdomains_and_the_service_itself_may_use_the_cookie() {
         let answer = app.anonymous().send(request.json(&json!({}))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         cookie_value = cookie(&answer);
+        app.database.close_grace_windows().await;
     }
 }
 
@@ -169,6 +188,7 @@ async fn a_neighbours_cookies_neither_take_its_place_nor_hide_it() {
         let answer = app.anonymous().send(request.header("cookie", line).json(&json!({}))).await;
         assert_eq!(answer.text("session_id"), registered.text("session_id"));
         own = cookie(&answer);
+        app.database.close_grace_windows().await;
     }
     let line = [b"x=\xff; __Host-refresh_token=", own.as_bytes()].concat();
     let request = app.anonymous().request(Method::POST, "/api/auth/logout").header("origin", PAGE);

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use reqwest::header::{COOKIE, SET_COOKIE};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 
-use super::{block, folder, generation};
+use super::{JITTER, block, bursts, folder, generation};
 use crate::support::{Browser, Gate, NODE, PASSWORD, TestApp, expired, find_node, free_port, skipped, wait_until};
 
 /// Once for all tests.
@@ -23,14 +25,10 @@ const SIGN_IN: &str = r#"
 
 /// Fifty calls at once with an access token that has expired. What they find is in `window.found` some time later.
 const CALL: &str = r#"
-    performance.clearResourceTimings();
     setToken(args.expired);
     const calls = Array.from({length: 50}, () => api(args.auth + "/api/auth/me").then(({email}) => email, String));
     Promise.all(calls).then(found => window.found = found);
 "#;
-
-const REFUSED: &str =
-    "return performance.getEntriesByType('resource').filter(({responseStatus}) => responseStatus === 401).length";
 
 /// The application, its service and its database.
 struct Nuxt {
@@ -98,7 +96,7 @@ fn the_application_has_what_the_document_has() {
 }
 
 #[tokio::test]
-async fn fifty_calls_at_once_by_a_page_with_nuxt_auth_leave_everybody_signed_in() {
+async fn concurrent_calls_of_a_page_with_nuxt_auth_keep_the_session() {
     if Browser::programs().is_none() {
         return skipped("CHROMIUM", "apt-get install chromium chromium-driver");
     }
@@ -110,23 +108,38 @@ async fn fifty_calls_at_once_by_a_page_with_nuxt_auth_leave_everybody_signed_in(
     assert_eq!(nuxt.load(&browser).await, SIGNED_IN);
     assert_eq!(generation(&nuxt.app).await, 1);
 
-    for round in 2..=3 {
-        let refresh_token = browser.run("return refreshToken()", json!({})).await;
-        nuxt.gate.close();
-        browser.run(CALL, json!({"expired": expired, "auth": format!("http://{}", nuxt.gate.address)})).await;
-        wait_until("all calls are refused", async || browser.run(REFUSED, json!({})).await == 50).await;
-        wait_until("refreshes have come", async || nuxt.gate.tokens().len() > 1).await;
-        nuxt.gate.open();
+    let call = json!({"expired": expired, "auth": format!("http://{}", nuxt.gate.address)});
+    let answered = async || {
         wait_until("all calls are answered", async || browser.run("return !!window.found", json!({})).await == true)
             .await;
         let found = browser.run("const found = window.found; window.found = null; return found", json!({})).await;
         assert_eq!(found, json!(vec!["ada@example.com"; 50]));
-        assert_eq!(nuxt.gate.tokens(), vec![refresh_token.as_str().unwrap(); 50]);
-        assert_eq!(generation(&nuxt.app).await, round);
+    };
+    for generation_before in 1..=2 {
+        nuxt.app.database.close_grace_windows().await;
+        let refresh_token = browser.run("return refreshToken()", json!({})).await;
+        nuxt.gate.close();
+        browser.run(CALL, call.clone()).await;
+        wait_until("refreshes have come", async || nuxt.gate.tokens().len() > 1).await;
+        nuxt.gate.open();
+        answered().await;
+        assert_eq!(nuxt.gate.tokens()[..2], vec![refresh_token.as_str().unwrap(); 2]);
+        assert_eq!(generation(&nuxt.app).await, generation_before + 1);
     }
 
+    // In any order: some calls refresh with the successor while others' refreshes with the parent are on their way.
+    nuxt.gate.jitter(JITTER);
+    for burst in 1..=bursts() {
+        nuxt.app.database.close_grace_windows().await;
+        browser.run(CALL, call.clone()).await;
+        answered().await;
+        assert_eq!(generation(&nuxt.app).await, 3 + burst, "burst {burst}");
+    }
+    nuxt.gate.jitter(Duration::ZERO);
+
+    nuxt.app.database.close_grace_windows().await;
     assert_eq!(nuxt.load(&browser).await, SIGNED_IN);
-    assert_eq!(generation(&nuxt.app).await, 4);
+    assert_eq!(generation(&nuxt.app).await, 4 + bursts());
     browser.run("await auth.signOut({redirect: false})", json!({})).await;
     let ended = "select count(*) from sessions where ended_by = 'logout'";
     assert_eq!(nuxt.app.database.number(ended).await, 1);
@@ -145,26 +158,50 @@ async fn page(url: String, cookies: String) -> (String, String) {
 }
 
 #[tokio::test]
-async fn fifty_pages_with_nuxt_auth_loaded_at_once_leave_everybody_signed_in() {
+async fn concurrent_page_loads_with_nuxt_auth_keep_the_session() {
     let Some(nuxt) = Nuxt::start().await else { return };
     let account = nuxt.app.login("ada@example.com").await;
     let cookies = |token: &str| format!("auth.token={}; auth.refresh-token={token}", expired(&account.access_token));
-    nuxt.gate.close();
+    let load_all = |token: &str| {
+        let loads = std::iter::repeat_with(|| tokio::spawn(page(nuxt.url.clone(), cookies(token))));
+        loads.take(50).collect::<Vec<_>>()
+    };
+    let tokens_of = async |loads: Vec<JoinHandle<(String, String)>>| {
+        let mut tokens = Vec::new();
+        for load in loads {
+            let (page, token) = load.await.unwrap();
+            assert!(page.contains(SIGNED_IN), "{page}");
+            tokens.push(token);
+        }
+        tokens
+    };
 
-    let loads = std::iter::repeat_with(|| tokio::spawn(page(nuxt.url.clone(), cookies(&account.refresh_token))));
-    let loads: Vec<_> = loads.take(50).collect();
+    nuxt.gate.close();
+    let loads = load_all(&account.refresh_token);
     wait_until("all refreshes have come", async || nuxt.gate.tokens().len() == 50).await;
     nuxt.gate.open();
-
-    let mut tokens = Vec::new();
-    for load in loads {
-        let (page, token) = load.await.unwrap();
-        assert!(page.contains(SIGNED_IN), "{page}");
-        tokens.push(token);
-    }
+    let mut tokens = tokens_of(loads).await;
     assert_eq!(tokens, vec![tokens[0].clone(); 50]);
     assert_eq!(generation(&nuxt.app).await, 1);
-    let (page, _) = page(nuxt.url.clone(), cookies(&tokens[0])).await;
-    assert!(page.contains(SIGNED_IN), "{page}");
-    assert_eq!(generation(&nuxt.app).await, 2);
+
+    // Some loads send the successor while others' refreshes with the parent are on their way.
+    nuxt.gate.jitter(JITTER);
+    for burst in 1..=bursts() {
+        nuxt.app.database.close_grace_windows().await;
+        let parent = tokens[0].clone();
+        let loads = load_all(&parent);
+        wait_until("the session has rotated", async || generation(&nuxt.app).await == 1 + burst).await;
+        let successor = successor_of(&nuxt.app, &parent).await;
+        let later = load_all(&successor);
+        tokens = tokens_of(loads).await;
+        assert_eq!(tokens, vec![successor; 50], "burst {burst}");
+        // A cookie that stays the same is not set again.
+        assert_eq!(tokens_of(later).await, vec![""; 50], "burst {burst}");
+        assert_eq!(generation(&nuxt.app).await, 1 + burst, "burst {burst}");
+    }
+}
+
+/// The successor of a token that has been rotated inside the grace window.
+async fn successor_of(app: &TestApp, parent: &str) -> String {
+    app.anonymous().refresh(parent).await.text("refresh_token").to_owned()
 }

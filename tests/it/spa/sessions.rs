@@ -122,6 +122,7 @@ async fn a_page_says_why_its_user_was_signed_out() {
     for _ in 0..2 {
         site.visit("/account").await;
         site.says("this device").await;
+        site.app.database.close_grace_windows().await;
     }
 
     site.app.anonymous().refresh(&stolen).await.assert_problem(401, "refresh_token_replayed");

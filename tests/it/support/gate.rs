@@ -1,12 +1,15 @@
-//! A proxy that keeps refreshes waiting until a test lets them go on, and knows which tokens they brought.
+//! A proxy that holds refreshes until a test releases them, records their tokens, and can delay and reorder everything.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::lossy::read_request;
 
@@ -21,6 +24,8 @@ struct Shared {
     passes: Semaphore,
     /// Of each refresh that came since the gate was closed or opened.
     tokens: Mutex<Vec<String>>,
+    /// The longest delay of a request, and of an answer, in milliseconds.
+    jitter: AtomicU64,
 }
 
 /// As good as any number.
@@ -30,7 +35,8 @@ impl Gate {
     pub(crate) async fn to(service: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { passes: Semaphore::new(ALL), tokens: Mutex::default() });
+        let shared =
+            Arc::new(Shared { passes: Semaphore::new(ALL), tokens: Mutex::default(), jitter: AtomicU64::default() });
         let gate = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -57,9 +63,24 @@ impl Gate {
         self.let_through(ALL);
     }
 
+    /// Delays every request, and every answer, by a random time of up to `most`. So they overtake each other.
+    pub(crate) fn jitter(&self, most: Duration) {
+        self.shared.jitter.store(u64::try_from(most.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     /// The refresh tokens that came since the gate was closed, in their order.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.shared.tokens.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    async fn delay(&self) {
+        let most = self.jitter.load(Ordering::SeqCst);
+        if most > 0 {
+            let random = Uuid::new_v4().as_u64_pair().0;
+            tokio::time::sleep(Duration::from_millis(random % (most + 1))).await;
+        }
     }
 }
 
@@ -70,6 +91,7 @@ async fn pass(mut caller: TcpStream, service: SocketAddr, gate: &Shared) -> std:
         gate.tokens.lock().unwrap().push(body["refresh_token"].as_str().unwrap_or_default().to_owned());
         gate.passes.acquire().await.unwrap().forget();
     }
+    gate.delay().await;
     // One request for each connection, so that the end of the answer is the end of the stream.
     let lines = head.lines().filter(|line| !line.is_empty() && !line.to_lowercase().starts_with("connection:"));
     let head = lines.chain(["connection: close", "", ""]).collect::<Vec<_>>().join("\r\n");
@@ -77,5 +99,6 @@ async fn pass(mut caller: TcpStream, service: SocketAddr, gate: &Shared) -> std:
     to_service.write_all(&[head.as_bytes(), &body].concat()).await?;
     let mut answer = Vec::new();
     to_service.read_to_end(&mut answer).await?;
+    gate.delay().await;
     caller.write_all(&answer).await
 }

@@ -1,6 +1,6 @@
 // Nothing is broken: how often a client refreshes, and with what.
 
-import { instead, page, pass, problem } from "../faults.js";
+import { instead, page, pass, problem, unchanged, unchangedThenRotated } from "../faults.js";
 import { pause } from "../trial.js";
 
 const AT_ONCE = 50;
@@ -50,6 +50,30 @@ export default [
         trial.must((await trial.call()) === 1, "a call does not succeed");
         trial.must(trial.proxy.refreshes().length === n, `${trial.proxy.refreshes().length} refreshes for ${n} expired tokens`);
       }
+    },
+  },
+  {
+    name: "unchanged",
+    what: "two refreshes are answered with the refresh token that was sent, as inside the grace window",
+    must: "takes each for an answer: the access token is new, all calls succeed, and there is nothing to repeat",
+    async run(trial) {
+      const { proxy } = trial;
+      for (const [n, fault] of [unchanged, unchanged, pass].entries()) {
+        trial.expired(fault);
+        const succeeded = await trial.call(10);
+        trial.must(succeeded === 10, `${succeeded} of 10 calls succeed`);
+        trial.must(proxy.refreshes().length === n + 1, `${proxy.refreshes().length} refreshes for ${n + 1} expired tokens`);
+        await trial.staysSignedIn("by a refresh token that stays the same");
+      }
+    },
+  },
+  {
+    name: "unchanged-late",
+    what: "a refresh is answered with the refresh token that was sent, and a late duplicate of it rotates the session unseen",
+    must: "refreshes with the key that it had for this token, so that the service repeats the rotation",
+    async run(trial) {
+      await trial.survives(unchangedThenRotated);
+      await trial.survives();
     },
   },
   {

@@ -26,21 +26,22 @@ pub(in crate::http) fn login(call: Operation) -> Operation {
 }
 
 pub(in crate::http) fn refresh(call: Operation) -> Operation {
-    call.named(Tag::Sessions, "refresh", "A refresh token for new tokens")
+    call.named(Tag::Sessions, "refresh", "Refresh the tokens")
         .told(
-            "The token comes in the body, or in the cookie; `Authorization` is ignored. A refresh may be repeated with the same \
-             token for 30 seconds and gets the same answer; with an `Idempotency-Key` for as long as the answer was not used. \
-             A body is not needed with the cookie.\n\nA body that cannot be read is 400, 408, 413 or 415: keep the token and try \
-             again. A body that can be read and holds no good token is 401. Of several cookies the newest that this service \
-             issued and whose session is alive counts.",
+            "The token comes in the body, or in the cookie; `Authorization` is ignored. A session rotates at most once per grace \
+             window of 30 seconds. Inside it the token that was rotated and the token that replaced it both get the latter, so a \
+             refresh may return the refresh token that it was sent. The rotated token gets it later too, with the \
+             `Idempotency-Key` of its rotation, until the next rotation. A body is not needed with the cookie.\n\nA body that \
+             cannot be read is 400, 408, 413 or 415: keep the token and try again. A body that can be read and holds no good \
+             token is 401. Of several cookies the newest that this service issued and whose session is alive counts.",
         )
         .secured_by(vec![json!({ security::COOKIE: [] }), json!({})])
         .reads_header(
             "Idempotency-Key",
-            "At least 128 random bits, kept until there is an answer.",
+            "At least 128 random bits, kept as long as the refresh token.",
             &json!({ "type": "string", "maxLength": 255, "example": "hX2vT9qLr0Yw3sKc8NfPzg" }),
         )
-        .answers::<TokensBody>(StatusCode::OK, "New tokens. The old refresh token is used up.")
+        .answers::<TokensBody>(StatusCode::OK, "A new access token, and the refresh token of the session: a new one, or the one that was sent.")
         .with_headers(&["Set-Cookie"])
         .refuses(&[Code::RefreshTokenMissing, Code::RefreshTokenInvalid, Code::RefreshTokenReplayed])
         .refuses(&[Code::SessionExpired, Code::SessionEnded, Code::OriginNotAllowed])

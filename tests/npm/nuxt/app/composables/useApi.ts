@@ -7,9 +7,8 @@ export function useApi() {
     onRequest({ options }) {
       options.headers.set("authorization", token.value ?? "");
     },
-    async onResponseError({ options, response }) {
-      const used = options.headers.get("authorization");
-      if (response.status === 401 && used === (token.value ?? "")) await refresh();
+    async onResponseError({ response }) {
+      if (response.status === 401) await refresh();
     },
   });
 }
