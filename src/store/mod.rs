@@ -25,15 +25,15 @@ pub mod turns;
 pub mod users;
 pub mod verifications;
 pub mod walk;
+mod with_connection;
 
 use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{BuildError, Client, Pool};
+use deadpool_postgres::{BuildError, Pool};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use crate::config;
@@ -46,6 +46,7 @@ use sessions::Refreshes;
 pub use statements::{Connection, Statements, Transaction};
 use statements::{Parameter, query_all, query_one, query_opt};
 use summary::place;
+use with_connection::with_connection;
 
 /// The database of one deployment, shared by everything in this process.
 ///
@@ -178,7 +179,7 @@ impl Store {
     /// What `work` fails with, and [`Error::Unavailable`] when there is no connection or no time.
     pub async fn run<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>) -> Result<T, Error> {
         let outcome = match self.get(self.get_limit).await {
-            Ok(connection) => lend(connection, self.call_limit, work).await,
+            Ok(connection) => with_connection(connection, self.call_limit, work).await,
             Err(error) => Err(error),
         };
         self.noticed(outcome)
@@ -195,7 +196,7 @@ impl Store {
     ) -> Result<T, Error> {
         let started = Instant::now();
         let outcome = match self.get(limit).await {
-            Ok(connection) => lend(connection, limit.saturating_sub(started.elapsed()), work).await,
+            Ok(connection) => with_connection(connection, limit.saturating_sub(started.elapsed()), work).await,
             Err(error) => Err(error),
         };
         self.noticed(outcome)
@@ -319,41 +320,4 @@ impl Store {
 fn connections(parts: &[Pool]) -> (usize, usize) {
     let parts = parts.iter().map(Pool::status);
     parts.fold((0, 0), |(open, idle), part| (open + part.size, idle + part.available))
-}
-
-async fn lend<T>(
-    connection: Connection,
-    limit: Duration,
-    work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut lent = Lent(Some(connection));
-    let Some(connection) = &mut lent.0 else { return Err(nothing_lent()) };
-    let outcome = in_time(tokio::time::timeout(limit, work(connection)).await);
-    if has_ended(&outcome) {
-        drop(lent.0.take());
-    }
-    outcome
-}
-
-fn nothing_lent() -> Error {
-    Error::Bug("nothing was lent".into())
-}
-
-fn in_time<T>(outcome: Result<Result<T, Error>, Elapsed>) -> Result<T, Error> {
-    outcome.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed)))
-}
-
-/// Whether nothing is still running for it.
-fn has_ended<T>(outcome: &Result<T, Error>) -> bool {
-    !matches!(outcome, Err(Error::Unavailable(_) | Error::ReadOnly(_) | Error::NotSetUp(_)))
-}
-
-/// A connection that goes back to the pool only when its work has come to an end: after a failure, a panic, or a task
-/// that was dropped, nobody knows what is still running on it.
-struct Lent(Option<Connection>);
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.0.take().map(|connection| Client::take(connection.client));
-    }
 }

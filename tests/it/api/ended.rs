@@ -21,7 +21,9 @@ const READING: [&str; 11] = [
 ];
 
 async fn read(account: &Account, path: &str) -> crate::support::Answer {
-    account.call(Method::GET, path, Value::Null).await
+    // An export is recorded, so it is a POST.
+    let method = if path.ends_with("/export") { Method::POST } else { Method::GET };
+    account.call(method, path, Value::Null).await
 }
 
 /// No reading call does anything for it but refuse.

@@ -40,6 +40,7 @@ async fn genuine_cookie_counts_beside_one_of_another_service() {
             let answer = call(&app, "/api/auth/refresh", &order).await;
             assert_eq!(answer.text("session_id"), registered.text("session_id"), "{order:?}");
             own = cookie(&answer);
+            app.database.close_grace_windows().await;
         }
     }
     let answer = call(&app, "/api/auth/logout", &[&foreign, &own]).await;
@@ -85,6 +86,7 @@ async fn session_that_is_alive_counts_beside_one_that_is_dead() {
             let answer = call(&app, "/api/auth/refresh", &both_orders(&dead, &token)[usize::from(first)]).await;
             assert_eq!(answer.text("session_id"), alive.text("session_id"));
             token = cookie(&answer);
+            app.database.close_grace_windows().await;
         }
     }
     assert_eq!(refresh(&app, &cookie(&registered)).await.status, 200, "a session that nobody showed goes on");
