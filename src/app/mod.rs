@@ -110,7 +110,7 @@ impl App {
             profile_schema: settings.profile_schema.map(Arc::new),
             password_min_length: settings.password.min_length,
             throttling: settings.throttling,
-            admission: Arc::new(AdmissionLimiter::new(store.most_connections(), patience)),
+            admission: admission(&store, &settings.database, settings.password),
             large_answers: LargeAnswers::default(),
             mailing,
             counts: Arc::new(Counters::default()),
@@ -128,8 +128,7 @@ impl App {
         // The pool's, those of each worker's runtime, and what a process has anyway: a log, listeners, the resolver's.
         let other_files = 100 + settings.database.pool_size + 4 * workers;
         let connections = Connections::new(settings.server.max_connections, other_files);
-        let sweeps = Sweeps::default();
-        let mut figures = Figures::default();
+        let (sweeps, mut figures) = (Sweeps::default(), Figures::default());
         metrics::enter_process(&mut figures);
         outside.measures.enter_figures(&mut figures);
         connections.enter_figures(&mut figures);
@@ -314,6 +313,12 @@ fn workers(wanted: usize) -> usize {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         wanted => wanted,
     }
+}
+
+/// Admission of sign-ins to the database. They wait for it as others do, or half of what they may wait for their hashes.
+fn admission(store: &Store, database: &config::Database, password: config::Passwords) -> Arc<AdmissionLimiter> {
+    let patience = database.wait_timeout.max(password.max_wait / 2);
+    Arc::new(AdmissionLimiter::new(store.most_connections(), patience))
 }
 
 /// Replaces the secrets of a running server.

@@ -59,13 +59,11 @@ impl Auth {
         permit.wait().await?;
         let slot = self.take_slot(flow, &limits, sender).await?;
         let verified = self.verify(&slot, claims, &password, stored).await;
-        match self.unless_overloaded(verified, &limits).await? {
-            Some(verified) => Ok(Reauthenticated { claims, password, verified, limits, _permit: permit, slot }),
-            None => {
-                let event = Event::of_session(refusal, claims.sub, claims.sid);
-                Err(self.record(event, sender).await.err().unwrap_or(Error::InvalidCredentials))
-            }
-        }
+        let Some(verified) = self.unless_overloaded(verified, &limits).await? else {
+            let event = Event::of_session(refusal, claims.sub, claims.sid);
+            return Err(self.record(event, sender).await.err().unwrap_or(Error::InvalidCredentials));
+        };
+        Ok(Reauthenticated { claims, password, verified, limits, _permit: permit, slot })
     }
 
     /// Does what takes the password, while the account is locked, the session alive and the password still the same.

@@ -68,10 +68,10 @@ impl<T, R> Batcher<T, R> {
             drop(turn);
             return outcome(replied.await);
         };
-        let (calls, replies): (Vec<T>, Vec<_>) = batch.into_iter().map(|queued| (queued.call, queued.reply)).unzip();
+        let (calls, waiting): (Vec<T>, Vec<_>) = batch.into_iter().map(|queued| (queued.call, queued.reply)).unzip();
         let outcomes = work(&calls).await;
         drop(turn);
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+        for (reply, outcome) in waiting.into_iter().zip(outcomes) {
             drop(reply.send(outcome));
         }
         outcome(replied.await)

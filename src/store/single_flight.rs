@@ -9,10 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+type Queue<K, C, R> = VecDeque<Waiting<K, C, R>>;
+type Queues<K, C, R> = HashMap<K, Queue<K, C, R>>;
+/// The right to run, or the wait for it.
+type Entered<K, C, R> = Result<Flight<K, C, R>, oneshot::Receiver<Reply<K, C, R>>>;
+
 /// The calls in flight, by key.
 pub(super) struct SingleFlight<K: Copy + Eq + Hash, C, R> {
     /// A key is present while one of its calls is in flight; its queue holds the calls that wait.
-    queues: Mutex<HashMap<K, VecDeque<Waiting<K, C, R>>>>,
+    queues: Mutex<Queues<K, C, R>>,
 }
 
 struct Waiting<K: Copy + Eq + Hash, C, R> {
@@ -70,7 +75,7 @@ impl<K: Copy + Eq + Hash, C: Copy + Eq, R> SingleFlight<K, C, R> {
         Some(outcome)
     }
 
-    fn enter(self: &Arc<Self>, key: K, call: C) -> Result<Flight<K, C, R>, oneshot::Receiver<Reply<K, C, R>>> {
+    fn enter(self: &Arc<Self>, key: K, call: C) -> Entered<K, C, R> {
         let mut queues = self.queues();
         let Some(queue) = queues.get_mut(&key) else {
             queues.insert(key, VecDeque::new());
@@ -83,13 +88,13 @@ impl<K: Copy + Eq + Hash, C: Copy + Eq, R> SingleFlight<K, C, R> {
 }
 
 impl<K: Copy + Eq + Hash, C, R> SingleFlight<K, C, R> {
-    fn queues(&self) -> MutexGuard<'_, HashMap<K, VecDeque<Waiting<K, C, R>>>> {
+    fn queues(&self) -> MutexGuard<'_, Queues<K, C, R>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Copy + Eq + Hash, C: Copy + Eq, R> Flight<K, C, R> {
-    fn take_equal(&self, call: C) -> VecDeque<Waiting<K, C, R>> {
+    fn take_equal(&self, call: C) -> Queue<K, C, R> {
         let mut queues = self.calls.queues();
         let Some(queue) = queues.get_mut(&self.key).filter(|queue| !queue.is_empty()) else { return VecDeque::new() };
         let (equal, others) = std::mem::take(queue).into_iter().partition(|waiting| waiting.call == call);
@@ -97,7 +102,7 @@ impl<K: Copy + Eq + Hash, C: Copy + Eq, R> Flight<K, C, R> {
         equal
     }
 
-    fn put_back(&self, mut first: VecDeque<Waiting<K, C, R>>) {
+    fn put_back(&self, mut first: Queue<K, C, R>) {
         if let Some(queue) = self.calls.queues().get_mut(&self.key) {
             first.append(queue);
             *queue = first;

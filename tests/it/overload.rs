@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Account, Answer, PASSWORD, TestApp, wait_until};
+use crate::support::{Account, Answer, MailServer, PASSWORD, TestApp, Tls, wait_until};
 
 const BURST: usize = 64;
 const UNLIMITED: (&str, &str) = ("CLAVIGER__THROTTLE__ENABLED", "false");
@@ -184,7 +184,9 @@ fn call(calls: &mut JoinSet<Answer>, account: &Account, method: Method, path: &'
 
 #[tokio::test]
 async fn a_right_password_that_is_replaced_meanwhile_is_a_conflict_and_no_failure() {
-    let (app, _mails) = crate::mail::start().await;
+    let mails = MailServer::start(Tls::None).await;
+    // So that all wait at the same moment, also on a busy machine.
+    let app = crate::mail::start_with(&mails, &[("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "30s")]).await;
     let account = app.register("ada@example.com").await;
     app.database.execute("delete from throttles").await;
     let mut other = app.database.client().await;

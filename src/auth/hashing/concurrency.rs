@@ -42,7 +42,7 @@ struct Holders {
 /// A sign-in that is under way, or waits.
 pub(in crate::auth) struct Permit {
     _admitted: Admitted,
-    permit: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
     semaphore: Arc<Semaphore>,
     patience: Duration,
 }
@@ -76,16 +76,16 @@ impl ConcurrencyLimiter {
         let semaphore = Arc::clone(&of_holder.0);
         holders.total += 1;
         drop(holders);
-        let permit = Arc::clone(&semaphore).try_acquire_owned().ok();
+        let turn = Arc::clone(&semaphore).try_acquire_owned().ok();
         let admitted = Admitted { holders: Arc::clone(&self.holders), holder };
-        Ok(Permit { _admitted: admitted, permit, semaphore, patience: self.patience })
+        Ok(Permit { _admitted: admitted, turn, semaphore, patience: self.patience })
     }
 }
 
 impl Permit {
     /// Whether it has to wait.
     pub(in crate::auth) fn must_wait(&self) -> bool {
-        self.permit.is_none()
+        self.turn.is_none()
     }
 
     /// Waits for its turn.
@@ -93,10 +93,10 @@ impl Permit {
     /// # Errors
     /// [`Error::Overloaded`] when that takes too long.
     pub(in crate::auth) async fn wait(&mut self) -> Result<(), Error> {
-        if self.permit.is_none() {
+        if self.turn.is_none() {
             let waiting = tokio::time::timeout(self.patience, Arc::clone(&self.semaphore).acquire_owned()).await;
-            let permit = waiting.map_err(|_elapsed| Error::Overloaded(self.patience / 2))?;
-            self.permit = Some(permit.map_err(Error::internal)?);
+            let turn = waiting.map_err(|_elapsed| Error::Overloaded(self.patience / 2))?;
+            self.turn = Some(turn.map_err(Error::internal)?);
         }
         Ok(())
     }

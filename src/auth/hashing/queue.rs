@@ -37,13 +37,13 @@ impl Flow {
 
 /// Jobs that wait, and slots of jobs that are about to come.
 pub(super) struct FairQueue<T> {
-    known: Flows<T>,
-    strangers: Flows<T>,
+    known: ClassQueue<T>,
+    strangers: ClassQueue<T>,
     next: Class,
 }
 
 /// The flows of one class.
-struct Flows<T> {
+struct ClassQueue<T> {
     flows: HashMap<Flow, FlowQueue<T>>,
     /// The flows with jobs, in the order of their turns.
     turns: VecDeque<Flow>,
@@ -92,11 +92,11 @@ impl Bounds {
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Self { known: Flows::default(), strangers: Flows::default(), next: Class::Known }
+        Self { known: ClassQueue::default(), strangers: ClassQueue::default(), next: Class::Known }
     }
 }
 
-impl<T> Default for Flows<T> {
+impl<T> Default for ClassQueue<T> {
     fn default() -> Self {
         Self { flows: HashMap::new(), turns: VecDeque::new(), jobs: 0, slots: 0 }
     }
@@ -197,14 +197,14 @@ impl<T> FairQueue<T> {
         Full { retry_after: bounds.wait(self.known.slots + self.strangers.slots) / 2 }
     }
 
-    fn flows(&self, flow: Flow) -> &Flows<T> {
+    fn flows(&self, flow: Flow) -> &ClassQueue<T> {
         match flow.class() {
             Class::Known => &self.known,
             Class::Stranger => &self.strangers,
         }
     }
 
-    fn of(&mut self, flow: Flow) -> &mut Flows<T> {
+    fn of(&mut self, flow: Flow) -> &mut ClassQueue<T> {
         match flow.class() {
             Class::Known => &mut self.known,
             Class::Stranger => &mut self.strangers,
@@ -218,7 +218,7 @@ impl<T> Default for FlowQueue<T> {
     }
 }
 
-impl<T> Flows<T> {
+impl<T> ClassQueue<T> {
     fn pop(&mut self) -> Option<T> {
         let flow = self.turns.pop_front()?;
         let queue = self.flows.get_mut(&flow)?;
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_slow_hash_admits_one_job_for_each_lane_and_no_more() {
-        let slow = Bounds { hash_time: Duration::from_secs(60), ..BOUNDS };
+        let slow = Bounds { hash_time: Duration::from_mins(1), ..BOUNDS };
         let mut queue = FairQueue::<()>::default();
         for _ in 0..slow.lanes {
             assert_eq!(queue.reserve(network(1), slow), Ok(None));

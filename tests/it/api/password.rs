@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use crate::support::{Account, Answer, PASSWORD, TestApp, wait_until};
 
 const NEW: &str = "a quite different password";
+/// So that several wait for a lock at the same moment, also on a busy machine.
+const PATIENT: [(&str, &str); 1] = [("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "30s")];
 
 async fn change(account: &Account, body: Value) -> Answer {
     account.call(Method::POST, "/api/auth/password", body).await
@@ -104,7 +106,7 @@ async fn change_at_once<const N: usize>(
 
 #[tokio::test]
 async fn of_several_changes_at_once_one_wins_and_none_has_given_a_wrong_password() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&PATIENT).await;
     let account = app.register("ada@example.com").await;
     let new = ["first new password", "second new password", "third new password", "fourth new password"];
 
@@ -127,7 +129,7 @@ async fn of_several_changes_at_once_one_wins_and_none_has_given_a_wrong_password
 
 #[tokio::test]
 async fn the_same_change_asked_for_several_times_at_once_is_done_once_and_succeeds_each_time() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&PATIENT).await;
     let account = app.register("ada@example.com").await;
     app.login("ada@example.com").await;
 
