@@ -94,8 +94,6 @@ impl App {
         let (store, threads) = Store::in_parts(&settings.database, workers)?;
         let (tracer, exporting) = settings.traces.as_ref().map(traces::start).transpose()?.unzip();
         let (mailing, outbox) = mail(settings.mail, &store, tracer.clone())?;
-        // A burst waits for the database no longer than half of what it may wait for its hashes.
-        let patience = settings.database.wait_timeout.max(settings.password.max_wait / 2);
         let auth = Auth {
             store: store.clone(),
             hashing: Arc::new(Hashing::new(settings.password.bcrypt_cost, settings.password.max_wait)),

@@ -229,15 +229,14 @@ async fn prepare_cases(app: &TestApp, client: &Client) {
         let account = app.register(&format!("case-{number}@example.com")).await;
         let (user, session) = (account.user_id(), &account.session_id);
         let generation = i64::from(change.contains("generation = 1") || name == "token ahead of its row");
-        let mut sql = format!(
+        let change = match change {
+            "" => format!("update users set disabled_at = now() where id = '{user}'"),
+            change => format!("update sessions set {change} where id = '{session}'"),
+        };
+        let sql = format!(
             "insert into cases (name, user_id, id, generation) values ('{name}', '{user}', '{session}', {generation});
-             update sessions set secret_hash = sha256('secret') where id = '{session}';"
+             update sessions set secret_hash = sha256('secret') where id = '{session}'; {change}"
         );
-        if change.is_empty() {
-            sql.push_str(&format!("update users set disabled_at = now() where id = '{user}'"));
-        } else {
-            sql.push_str(&format!("update sessions set {change} where id = '{session}'"));
-        }
         client.batch_execute(&sql).await.unwrap();
     }
 }

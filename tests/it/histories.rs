@@ -1,9 +1,11 @@
 //! Random concurrent histories of sessions, played on three processes and on a model of docs/token-lifecycle.md.
 
+#![expect(clippy::print_stdout, reason = "a run says how much it has played")]
+
 use std::collections::HashSet;
-use std::env;
 use std::sync::Arc;
 
+use claviger::config;
 use serde_json::json;
 
 use crate::support::{Account, Anonymous, Dice, ServerProcess, TestDatabase};
@@ -293,7 +295,7 @@ async fn play_phone(mut history: History, steps: usize) -> usize {
 /// A thief copies the current token and uses it outside the window, before or after the owner. The session ends as replayed.
 async fn play_thief(mut history: History, _steps: usize) -> usize {
     let (mut owner, mut played) = (0, 0);
-    for _ in 0..1 + history.dice.below(4) {
+    for _ in 0..=history.dice.below(4) {
         history.pass(2 * JUMP).await;
         owner = token_of(history.play(vec![Request::Refresh { token: owner, key: None }]).await[0]);
         played += 1;
@@ -341,7 +343,7 @@ fn token_of(reply: Reply) -> u32 {
 
 /// Plays histories one after another and side by side until there were enough steps; says how many there were.
 async fn play_all(grace: u64, share: usize, play: impl AsyncFn(History, usize) -> usize + Copy) -> (usize, usize) {
-    let steps = env::var("HISTORY_STEPS").map_or(STEPS, |steps| steps.parse().unwrap()) / share;
+    let steps = config::environment().remove("HISTORY_STEPS").map_or(STEPS, |steps| steps.parse().unwrap()) / share;
     let database = Arc::new(TestDatabase::migrated().await);
     let grace_setting = format!("{grace}s");
     let settings =
@@ -367,30 +369,30 @@ async fn play_all(grace: u64, share: usize, play: impl AsyncFn(History, usize) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_every_reply_in_a_random_history_is_the_models() {
-    let (steps, histories) = play_all(GRACE, 3, play_anything).await;
+    let (steps, histories) = Box::pin(play_all(GRACE, 3, play_anything)).await;
     println!("{steps} steps in {histories} histories, 0 violations");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p4_every_reply_in_a_random_history_without_grace_is_the_models() {
-    let (steps, histories) = play_all(0, 6, play_anything).await;
+    let (steps, histories) = Box::pin(play_all(0, 6, play_anything)).await;
     println!("{steps} steps in {histories} histories, 0 violations");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p0_tabs_that_share_a_cookie_are_never_signed_out() {
-    let (steps, histories) = play_all(GRACE, 4, play_tabs).await;
+    let (steps, histories) = Box::pin(play_all(GRACE, 4, play_tabs)).await;
     println!("{steps} steps in {histories} histories of tabs, nobody signed out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p4b_phone_with_keys_is_never_signed_out() {
-    let (steps, histories) = play_all(GRACE, 6, play_phone).await;
+    let (steps, histories) = Box::pin(play_all(GRACE, 6, play_phone)).await;
     println!("{steps} steps in {histories} histories of phones, nobody signed out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p0_thief_outside_the_window_is_always_noticed() {
-    let (steps, histories) = play_all(GRACE, 12, play_thief).await;
+    let (steps, histories) = Box::pin(play_all(GRACE, 12, play_thief)).await;
     println!("{steps} steps in {histories} histories of thieves, each noticed");
 }

@@ -53,16 +53,16 @@ const AWAIT_STORM: &str = r#"
 
 const STORM: &str = r#"new BroadcastChannel("storm").postMessage(args.delays);"#;
 
-const RESULT: &str = r#"
+const RESULT: &str = r"
     while (!window.result) await new Promise(later => setTimeout(later, 10));
     const {status, code} = await window.result;
     window.result = null;
     return {status, code};
-"#;
+";
 
 struct Tabs {
     browser: Browser,
-    tabs: Vec<Value>,
+    handles: Vec<Value>,
     app: TestApp,
     gate: Gate,
     auth: String,
@@ -84,12 +84,12 @@ impl Tabs {
         let servers = SERVERS.replace("PORT", &port.to_string()).replace("CLAVIGER", &gate.address.to_string());
         let nginx = Nginx::start_with_tls(&[APP, AUTH], &servers).await;
         let browser = Browser::start().await;
-        let mut tabs = Self { browser, tabs: Vec::new(), app, gate, auth, _nginx: nginx };
+        let mut tabs = Self { browser, handles: Vec::new(), app, gate, auth, _nginx: nginx };
         tabs.browser.goto(&page).await;
         assert_eq!(tabs.run(&format!("{POST}{REGISTER}"), json!({})).await["status"], 201);
         for tab in 0..TABS {
             let handle = tabs.browser.open_tab().await;
-            tabs.tabs.push(handle);
+            tabs.handles.push(handle);
             tabs.browser.goto(&page).await;
             tabs.run(&format!("{POST}{AWAIT_STORM}"), json!({ "tab": tab })).await;
         }
@@ -106,7 +106,7 @@ impl Tabs {
     async fn storm(&self, delays: &[usize]) -> Vec<Value> {
         self.run(STORM, json!({ "delays": delays })).await;
         let mut results = Vec::new();
-        for tab in &self.tabs {
+        for tab in &self.handles {
             self.browser.switch_to(tab).await;
             results.push(self.run(RESULT, json!({})).await);
         }

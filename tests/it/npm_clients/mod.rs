@@ -94,7 +94,9 @@ impl Drop for Client {
 
 /// How many bursts each client makes.
 fn bursts() -> i64 {
-    std::env::var("CLIENT_BURSTS").map_or(3, |count| count.parse().expect("CLIENT_BURSTS is a number"))
+    claviger::config::environment()
+        .remove("CLIENT_BURSTS")
+        .map_or(3, |count| count.parse().expect("CLIENT_BURSTS is a number"))
 }
 
 /// So long at most a burst's requests, and its answers, are delayed: longer than a refresh takes, so they overtake each other.
@@ -149,8 +151,8 @@ async fn bursts_keep_the_session(import: &str, me: &str, refreshes: usize) {
         assert_eq!(generation(&app).await, 2 + burst);
         let anonymous = app.anonymous();
         assert_eq!(anonymous.me(answer["access_token"].as_str().unwrap()).await.status, 200);
-        let refreshed = anonymous.refresh(answer["refresh_token"].as_str().unwrap()).await;
-        assert_eq!(refreshed.text("refresh_token"), answer["refresh_token"], "the client holds the current token");
+        let renewed = anonymous.refresh(answer["refresh_token"].as_str().unwrap()).await;
+        assert_eq!(renewed.text("refresh_token"), answer["refresh_token"], "the client holds the current token");
     }
 }
 
