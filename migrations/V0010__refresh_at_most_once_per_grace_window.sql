@@ -49,46 +49,51 @@ declare
   p_now constant timestamptz := clock_timestamp();
   p_idle_start constant timestamptz := p_now - p_idle * interval '1 second';
   p_grace_start constant timestamptz := case when p_grace > 0 then p_now - p_grace * interval '1 second' else 'infinity' end;
+  p_rotated bigint;
 begin
+  -- Nearly all refreshes end here. The first array is selected, so that the planner does not know its length: it would plan for each
+  -- length anew.
   return query
-    -- The first array is selected, so that the planner does not know its length: it would plan for each length anew.
-    with judged as materialized (
-      select p.*, s.ctid as row_id, u.email, u.role, case when p_with_profile then u.profile end as profile, u.disabled_at,
-             s.created_at, s.expires_at, s.rotated_at,
-             refresh_verdict(s.generation, s.secret_hash, s.rotated_at, s.rotation_key,
-                             s.expires_at, s.ended_at, s.ended_by, u.disabled_at,
-                             p.generation, p.secret_hash, null, null, p_now, p_idle_start, p_grace_start) as verdict
+    with locked as materialized (
+      select p.item, p.successor, p.rotation_key, p.user_agent, p.ip_address, s.user_id, s.id, s.ctid as row_id,
+             u.email, u.role, case when p_with_profile then u.profile end as profile
       from unnest((select p_user_ids), p_session_ids, p_generations, p_hashes, p_successors, p_keys, p_user_agents, p_ip_addresses)
         with ordinality as p (user_id, id, generation, secret_hash, successor, rotation_key, user_agent, ip_address, item)
       join sessions s on s.user_id = p.user_id and s.id = p.id
       join users u on u.id = p.user_id
-    ), locked as materialized (
-      select j.*, s.ctid as locked_id
-      from judged j join sessions s on s.ctid = j.row_id
-      where j.verdict = 'rotate'
+      where refresh_verdict(s.generation, s.secret_hash, s.rotated_at, s.rotation_key,
+                            s.expires_at, s.ended_at, s.ended_by, u.disabled_at,
+                            p.generation, p.secret_hash, null, null, p_now, p_idle_start, p_grace_start) = 'rotate'
       for no key update of s skip locked
-    ), rotated as (
-      -- By the place of the locked version. A row that was changed meanwhile has a version that this statement does not see, and
-      -- stays as it is: its verdict may be another one.
-      update sessions s set
-        generation   = s.generation + 1,
-        secret_hash  = l.successor,
-        rotated_at   = p_now,
-        rotation_key = l.rotation_key,
-        user_agent   = coalesce(l.user_agent, s.user_agent),
-        ip_address   = coalesce(l.ip_address, s.ip_address)
-      from locked l
-      where s.ctid = l.locked_id and s.user_id = l.user_id and s.id = l.id
-      returning l.item, l.verdict, l.user_id, l.id, l.email, l.role, l.profile, l.created_at, l.expires_at, s.rotated_at
     )
-    select r.item, r.verdict, r.user_id, r.id, r.email::text, r.role::text, r.profile, r.created_at, p_now,
-           least(r.expires_at, r.rotated_at + p_idle * interval '1 second')
-    from (
-      select * from rotated
-      union all
-      select item, verdict, user_id, id, email, role, profile, created_at, expires_at, rotated_at
-      from judged where verdict = 'unchanged'
-    ) r;
+    -- By the place of the locked version. A row that was changed meanwhile has a version that this statement does not see, and stays
+    -- as it is: its verdict may be another one.
+    update sessions s set
+      generation   = s.generation + 1,
+      secret_hash  = l.successor,
+      rotated_at   = p_now,
+      rotation_key = l.rotation_key,
+      user_agent   = coalesce(l.user_agent, s.user_agent),
+      ip_address   = coalesce(l.ip_address, s.ip_address)
+    from locked l
+    where s.ctid = l.row_id and s.user_id = l.user_id and s.id = l.id
+    returning l.item, 'rotate', s.user_id, s.id, l.email::text, l.role::text, l.profile, s.created_at, p_now,
+              least(s.expires_at, s.rotated_at + p_idle * interval '1 second');
+  get diagnostics p_rotated = row_count;
+  if p_rotated = cardinality(p_user_ids) then
+    return;
+  end if;
+
+  return query
+    select p.item, 'unchanged', s.user_id, s.id, u.email::text, u.role::text, case when p_with_profile then u.profile end,
+           s.created_at, p_now, least(s.expires_at, s.rotated_at + p_idle * interval '1 second')
+    from unnest((select p_user_ids), p_session_ids, p_generations, p_hashes) with ordinality
+      as p (user_id, id, generation, secret_hash, item)
+    join sessions s on s.user_id = p.user_id and s.id = p.id
+    join users u on u.id = p.user_id
+    where refresh_verdict(s.generation, s.secret_hash, s.rotated_at, s.rotation_key,
+                          s.expires_at, s.ended_at, s.ended_by, u.disabled_at,
+                          p.generation, p.secret_hash, null, null, p_now, p_idle_start, p_grace_start) = 'unchanged';
 end $$;
 
 -- Answers one token, whatever its verdict, and records a replay. No row where there is no such session.
