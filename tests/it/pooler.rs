@@ -17,7 +17,7 @@ const UNPREPARED: [(&str, &str); 2] =
     [("CLAVIGER__DATABASE__PREPARED_STATEMENTS", "false"), ("CLAVIGER__DATABASE__STATEMENT_TIMEOUT", "0s")];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_clients_over_three_connections_get_what_is_theirs() {
+async fn many_clients_over_few_connections_get_what_is_theirs() {
     if no_pgbouncer() {
         return;
     }

@@ -42,7 +42,8 @@ impl TestApp {
 
     pub(crate) async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let way = Way::to(&database).await;
-        let settings = [&*way.settings, settings].concat();
+        // A pooler takes no statement timeout, whatever the test asks for.
+        let settings = [settings, &*way.settings].concat();
         let mut app = Self::on_url(database, &way.url.clone(), &settings).await;
         app.way = Some(way);
         app

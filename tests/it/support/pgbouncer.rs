@@ -42,7 +42,7 @@ impl PgBouncer {
         let ini = format!(
             "[databases]\n* = {server}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 500\n"
+             pool_mode = transaction\ndefault_pool_size = 10\nmax_client_conn = 500\n"
         );
         let url = format!("postgres://{user}@127.0.0.1:{port}/{}", database.name);
         Self::start(&[("pgbouncer.ini", &ini)], url).await
